@@ -1,0 +1,39 @@
+# make run                              the main job, on simulated data
+# make run CONFIG=configs/ludb.yaml     the same on the real LUDB
+# make test                             lint and all tests
+PY ?= python3
+VENV ?= .venv
+CORES ?= 2
+CONFIG ?=
+ARGS ?=
+# Where pip finds torch, when the default index is not wanted: see README, "CPU or GPU".
+TORCH_INDEX ?=
+
+STAMP := $(VENV)/.installed
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: run test lint unit clean
+run: $(STAMP)
+	snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+
+test: lint unit
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+unit: $(STAMP)
+	pytest -n $(CORES) --dist worksteal $(ARGS)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf results .snakemake

@@ -1,0 +1,81 @@
+"""Run one step: ``python -m openecg STEP --option value ...``."""
+
+import argparse
+import importlib
+import inspect
+import logging
+import sys
+import types
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from openecg.errors import ConfigError, DataError
+
+STEPS = {
+    "simulate": "openecg.simulate:simulate",
+    "fetch": "openecg.fetch:fetch",
+    "index-records": "openecg.index:index_records",
+    "read-records": "openecg.records:read_records",
+    "write-shard": "openecg.shards:write_shard",
+    "write-tokens": "openecg.tokens:write_tokens",
+    "predict-tokens": "openecg.baseline:predict_tokens",
+    "write-setting": "openecg.stage2.settings:write_setting",
+    "train": "openecg.stage2.train:train",
+    "predict": "openecg.stage2.predict:predict",
+    "score-frames": "openecg.metrics:score_frames",
+    "score-boundaries": "openecg.metrics:score_boundaries",
+    "collect-metrics": "openecg.metrics:collect_metrics",
+    "score-automatic": "openecg.automatic:score_automatic",
+    "draw-rule-graph": "openecg.rulegraph:draw_rule_graph",
+    "write-report": "openecg.report:write_report",
+}
+
+
+def _option(kind: Any) -> dict[str, Any]:
+    """Turn the type of a parameter into what argparse needs to read it."""
+    many = get_origin(kind) is list
+    if many:
+        return {"type": get_args(kind)[0], "nargs": "*"}
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(arg for arg in get_args(kind) if arg is not type(None))
+    if kind is bool:
+        return {"type": {"true": True, "false": False}.__getitem__, "metavar": "true|false"}
+    return {"type": kind}
+
+
+def main(argv: list[str]) -> int:
+    """Call the function behind a step with options named after its parameters."""
+    if not argv or argv[0] not in STEPS:
+        print(
+            "usage: python -m openecg STEP [options]\nsteps:", *STEPS, sep="\n  ", file=sys.stderr
+        )
+        return 2
+    module, name = STEPS[argv[0]].split(":")
+    func = getattr(importlib.import_module(module), name)
+    parser = argparse.ArgumentParser(
+        f"python -m openecg {argv[0]}",
+        description=inspect.getdoc(func),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    defaults = inspect.signature(func).parameters
+    for option, kind in get_type_hints(func).items():
+        if option != "return":
+            default = defaults[option].default
+            required = default is inspect.Parameter.empty
+            parser.add_argument(
+                "--" + option.replace("_", "-"),
+                required=required,
+                default=None if required else default,
+                **_option(kind),
+            )
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+    try:
+        func(**vars(parser.parse_args(argv[1:])))
+    except (ConfigError, DataError) as error:
+        logging.getLogger("openecg").error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""Write outputs whole or not at all, with equal bytes for equal content."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from openecg.errors import DataError
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a path in the same folder; move it to ``path`` only when the block succeeds.
+
+    A killed or failed step leaves no half-written output, and two copies of a step cannot mix
+    their bytes, because each writes a file of its own.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_parquet(table: pa.Table, path: Path, *, row_group_rows: int = 256) -> None:
+    """Write ``table`` as zstd Parquet, whole or not at all."""
+    with written_aside(path) as aside:
+        pq.write_table(table, aside, compression="zstd", row_group_size=row_group_rows)
+
+
+def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file of this project.
+
+    Raises
+    ------
+    DataError
+        If the file is not Parquet, is cut short, or lacks one of ``columns``.
+    """
+    try:
+        table = pq.read_table(path, columns=columns, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+    missing = set(columns or []) - set(table.column_names)
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(sorted(missing))}; found {', '.join(table.column_names)}"
+        )
+    return table
+
+
+def write_tsv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as TSV with six significant digits, whole or not at all."""
+    with written_aside(path) as aside:
+        frame.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """Read a TSV table of this project; identifiers such as record ids and seeds stay text."""
+    text = {name: str for name in ("record_id", "seed", "system")}
+    return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["", "nan"])
