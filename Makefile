@@ -27,7 +27,7 @@ lint: $(STAMP)
 	snakemake --lint
 
 unit: $(STAMP)
-	pytest -n $(CORES) --dist worksteal $(ARGS)
+	pytest -n $(CORES) --dist loadgroup $(ARGS)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)

@@ -27,6 +27,7 @@ STEPS = {
     "score-automatic": "openecg.automatic:score_automatic",
     "draw-rule-graph": "openecg.rulegraph:draw_rule_graph",
     "write-report": "openecg.report:write_report",
+    "print-headline": "openecg.report:print_headline",
 }
 
 

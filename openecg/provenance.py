@@ -56,3 +56,8 @@ def code_hash(*modules: str) -> str:
         seen[name] = ast.unparse(tree)
     text = "\n".join(f"# {name}\n{seen[name]}" for name in sorted(seen))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def text_hash(*files: Path) -> str:
+    """Hash the text of files, for example of the rules themselves."""
+    return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()[:12]

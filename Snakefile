@@ -1,0 +1,69 @@
+# Turn dataset zips into frame-label shards, token streams, checkpoints, metric tables and a report.
+#
+# Paths, in the order data flows ({run} is nk_{method} or {setting}/seed{seed}):
+#   resources/{name}.zip or results/simulated/{dataset}.zip
+#   results/index/{dataset}.parquet              records, their split, fold and part
+#   results/records/{dataset}/part-{part}.parquet    signals and marks at the native rate
+#   results/shards/{dataset}/part-{part}.parquet     windows at the working rate, frame labels
+#   results/tokens/{method}/{dataset}/part-{part}.parquet
+#   results/checkpoints/{setting}/seed{seed}/model.safetensors, history.tsv
+#   results/predictions/{run}/{dataset}.parquet
+#   results/scores/{table}/{run}/{dataset}.tsv   one scored run
+#   results/metrics/{table}.tsv                  all of them
+#   results/report.html
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "workflow_config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/fetch.smk"
+include: "rules/shards.smk"
+include: "rules/tokens.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Everything, up to the report."""
+    default_target: True
+    input:
+        rules.write_report.output,
+
+
+rule shards:
+    """All frame-label shards, and nothing after them."""
+    input:
+        all_parts("results/shards/{dataset}/part-{part}.parquet"),
+
+
+rule tokens:
+    """All token streams, and nothing after them."""
+    input:
+        expand(
+            all_parts("results/tokens/{{method}}/{dataset}/part-{part}.parquet"),
+            method=config["baselines"],
+        ),
+
+
+rule checkpoints:
+    """All trained models, and nothing after them."""
+    input:
+        all_checkpoints("model.safetensors"),
+
+
+rule metrics:
+    """All metric tables, without the report."""
+    input:
+        all_metrics(),
+
+
+onsuccess:
+    shell(
+        "python -m openecg print-headline --frames results/metrics/frames.tsv"
+        " --boundaries results/metrics/boundaries.tsv --report results/report.html"
+    )

@@ -1,0 +1,106 @@
+import json
+import os
+import sys
+
+# Jobs import the package from this checkout, on any node and with any --directory.
+os.environ.update(
+    PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.getenv("PYTHONPATH", "")])
+)
+sys.path.insert(0, str(workflow.basedir))
+
+from pathlib import Path
+
+from openecg.config import check_config
+from openecg.errors import ConfigError
+from openecg.provenance import code_hash, text_hash
+from openecg.stage2.settings import resolve_setting
+from snakemake.exceptions import WorkflowError
+
+try:
+    check_config(config, Path(workflow.basedir) / "workflow_config.schema.yaml")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+SPECS = {dataset: config["specs"][dataset] for dataset in config["datasets"]}
+
+
+def one_of(names):
+    """A wildcard constraint that admits these names only."""
+    return "|".join(names) or r"(?!)"
+
+
+def runs():
+    """Everything that predicts: NeuroKit methods and trained models."""
+    models = expand(
+        "{setting}/seed{seed}", setting=config["train"], seed=config["seeds"]
+    )
+    return [f"nk_{method}" for method in config["baselines"]] + models
+
+
+wildcard_constraints:
+    dataset=one_of(SPECS),
+    part=r"\d{3}",
+    method=one_of(config["baselines"]),
+    setting=one_of(config["train"]),
+    seed=r"\d+",
+    run=one_of(runs()),
+    table="frames|boundaries",
+
+
+def spec_value(path):
+    """A params function that looks up ``specs.{dataset}.<path>``."""
+
+    def value(wildcards):
+        found = SPECS[wildcards.dataset]
+        for key in path.split("."):
+            found = found[key]
+        return found
+
+    return value
+
+
+def parts_of(pattern, dataset):
+    """Paths of all parts of one data set."""
+    parts = [f"{part:03d}" for part in range(SPECS[dataset]["parts"])]
+    return expand(pattern, dataset=dataset, part=parts)
+
+
+def all_parts(pattern):
+    """Paths of all parts of all data sets."""
+    return [path for dataset in SPECS for path in parts_of(pattern, dataset)]
+
+
+def all_checkpoints(name):
+    """Paths of a file that every training writes."""
+    return expand(
+        f"results/checkpoints/{{setting}}/seed{{seed}}/{name}",
+        setting=config["train"],
+        seed=config["seeds"],
+    )
+
+
+def all_predictions():
+    """Paths of the predictions of every run on every data set."""
+    return expand(
+        "results/predictions/{run}/{dataset}.parquet", run=runs(), dataset=SPECS
+    )
+
+
+def all_automatic():
+    """Paths of the scorer checks: data sets that carry automatic marks."""
+    datasets = [name for name, spec in SPECS.items() if spec["layout"] == "qtdb"]
+    return expand("results/metrics/automatic_{dataset}.tsv", dataset=datasets)
+
+
+def all_metrics():
+    """Paths of all final tables."""
+    tables = expand("results/metrics/{table}.tsv", table=["frames", "boundaries"])
+    return tables + all_automatic()
+
+
+def zip_of(wildcards):
+    """The zip a data set is read from."""
+    spec = SPECS[wildcards.dataset]
+    if "simulate" in spec:
+        return f"results/simulated/{wildcards.dataset}.zip"
+    return f"resources/{spec['zip']['name']}"

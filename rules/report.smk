@@ -1,0 +1,59 @@
+RULE_FILES = [
+    Path(workflow.basedir) / "Snakefile",
+    *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
+]
+# The graph is drawn by a second snakemake on the same workflow and configuration.
+SNAKEFILE = Path(workflow.basedir) / "Snakefile"
+OVERLAYS = " ".join(f"--configfile {path}" for path in workflow.configfiles)
+
+
+rule draw_rule_graph:
+    """Draw which rule feeds which."""
+    output:
+        figure="results/figures/rules.svg",
+    log:
+        "results/logs/draw_rule_graph.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash("openecg.rulegraph"),
+        rules=text_hash(*RULE_FILES),
+        datasets=config["datasets"],
+        baselines=config["baselines"],
+        train=config["train"],
+    shell:
+        "(python -m snakemake --snakefile {SNAKEFILE} {OVERLAYS} --rulegraph dot"
+        " | python -m openecg draw-rule-graph --dot /dev/stdin --figure {output.figure:q}) &> {log:q}"
+
+
+rule write_report:
+    """Put tables, curves, strips and the rule graph into one page."""
+    input:
+        frames="results/metrics/frames.tsv",
+        boundaries="results/metrics/boundaries.tsv",
+        automatic=all_automatic(),
+        histories=all_checkpoints("history.tsv"),
+        predictions=all_predictions(),
+        shards=all_parts("results/shards/{dataset}/part-{part}.parquet"),
+        rule_graph="results/figures/rules.svg",
+    output:
+        report="results/report.html",
+    log:
+        "results/logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=15,
+    params:
+        code=code_hash("openecg.report"),
+        strips=lookup(within=config, dpath="report/strips"),
+    shell:
+        "python -m openecg write-report --frames {input.frames:q}"
+        " --boundaries {input.boundaries:q} --automatic {input.automatic:q}"
+        " --histories {input.histories:q} --predictions {input.predictions:q}"
+        " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"
+        " --strips {params.strips} --report {output.report:q} &> {log:q}"

@@ -1,0 +1,69 @@
+def setting_text(wildcards):
+    """A setting with its base merged in, as JSON."""
+    return json.dumps(
+        resolve_setting(config["settings"], wildcards.setting), sort_keys=True
+    )
+
+
+def architecture_code(module):
+    """Hash a step together with the architecture of the setting, which it imports by name."""
+
+    def code(wildcards):
+        setting = resolve_setting(config["settings"], wildcards.setting)
+        return code_hash(module, f"openecg.stage2.{setting['model']['architecture']}")
+
+    return code
+
+
+def training_shards(wildcards):
+    setting = resolve_setting(config["settings"], wildcards.setting)
+    return [
+        path
+        for dataset in setting["train_on"]
+        for path in parts_of("results/shards/{dataset}/part-{part}.parquet", dataset)
+    ]
+
+
+rule write_setting:
+    """Write a setting, with its base merged in, for its training to read."""
+    output:
+        path="results/settings/{setting}.yaml",
+    log:
+        "results/logs/write_setting/{setting}.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash("openecg.stage2.settings"),
+        setting=setting_text,
+    shell:
+        "python -m openecg write-setting --setting {params.setting:q} --path {output.path:q}"
+        " &> {log:q}"
+
+
+rule train:
+    """Train a setting on the training records of its data sets, on a GPU where there is one."""
+    input:
+        setting="results/settings/{setting}.yaml",
+        shards=training_shards,
+    output:
+        model="results/checkpoints/{setting}/seed{seed}/model.safetensors",
+        history="results/checkpoints/{setting}/seed{seed}/history.tsv",
+    log:
+        "results/logs/train/{setting}.{seed}.log",
+    benchmark:
+        "results/benchmarks/train/{setting}.{seed}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    threads: config["training_threads"]
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        gpu=1,
+    params:
+        code=architecture_code("openecg.stage2.train"),
+        threads=config["training_threads"],
+    shell:
+        "python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
+        " --seed {wildcards.seed} --threads {params.threads} --model {output.model:q}"
+        " --history {output.history:q} &> {log:q}"

@@ -1,0 +1,25 @@
+"""Fixtures shared by all tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REAL_ZIPS = {
+    "ludb": "lobachevsky-university-electrocardiography-database-1.0.1.zip",
+    "qtdb": "qt-database-1.0.0.zip",
+}
+
+
+@pytest.fixture(scope="session")
+def real_zip() -> Callable[[str], Path]:
+    """Find the zip of a real data set in resources/ or in shared/data, or skip."""
+
+    def find(dataset: str) -> Path:
+        for folder in (ROOT / "resources", ROOT.parent / "shared" / "data"):
+            if (folder / REAL_ZIPS[dataset]).exists():
+                return folder / REAL_ZIPS[dataset]
+        pytest.skip(f"real {dataset} data is not here: put {REAL_ZIPS[dataset]} into resources/")
+
+    return find

@@ -1,0 +1,84 @@
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import update_config
+
+from openecg.config import check_config
+from openecg.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "workflow_config.schema.yaml"
+DEFAULT = load_configfile(str(ROOT / "workflow_config.yaml"))
+
+
+def config_with(path: str, value: Any) -> dict[str, Any]:
+    config = deepcopy(DEFAULT)
+    *parents, last = path.split(".")
+    place = config
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize("overlay", ["", *sorted(p.name for p in (ROOT / "configs").iterdir())])
+def test_shipped_configs_pass(overlay: str) -> None:
+    config = deepcopy(DEFAULT)
+    if overlay:
+        update_config(config, load_configfile(str(ROOT / "configs" / overlay)))
+    check_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("sgnal", {}, "did you mean 'signal'"),
+        ("signal.fs", 250, "signal: unknown key 'fs'"),
+        ("signal.fs_hz", "250", "signal.fs_hz"),
+        ("signal.fs_hz", 50, "signal.fs_hz"),
+        ("signal.fs_hz", 500, "samples"),
+        ("datasets", [], "datasets"),
+        ("datasets", ["ludbb"], "did you mean 'ludb'"),
+        ("datasets", ["simulated_ludb"], "needs data set 'simulated_qtdb'"),
+        ("train", ["F_simulatd"], "did you mean 'F_simulated'"),
+        ("train", ["F"], "'F' needs data set 'ludb'"),
+        ("baselines", ["dwtt"], "baselines.0"),
+        ("seeds", [-1], "seeds.0"),
+        ("specs.ludb.layout", "ludbx", "did you mean 'ludb'"),
+        ("specs.ludb.simulate", {"records": 5, "seed": 1}, "specs.ludb"),
+        ("specs.ludb.zip.url", "ftp://x", "specs.ludb.zip.url"),
+        ("specs.ludb.split.fraction", 1.5, "specs.ludb.split.fraction"),
+        ("settings.F_simulated.base", "Z", "Z"),
+        ("settings.F_simulated.base", "F_simulated", "F_simulated"),
+        ("settings.F_simulated.train_on", ["nowhere"], "nowhere"),
+        ("settings.F.training.epochs", 0, "settings.F.training.epochs"),
+        ("settings.F.model.dmodel", 64, "did you mean 'd_model'"),
+        ("settings.F.model.architecture", "lstm", "settings.F.model.architecture"),
+        ("settings.F.training.tuning_fold", 5, "settings.F.training.tuning_fold"),
+    ],
+)
+def test_a_wrong_config_is_refused_in_one_line_that_names_the_key(
+    path: str, value: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_config(config_with(path, value), SCHEMA)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_key_of_the_default_config_is_described() -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+
+    def leaves(node: dict[str, Any], path: str) -> list[str]:
+        if "properties" in node or isinstance(node.get("additionalProperties"), dict):
+            children = dict(node.get("properties", {}))
+            if isinstance(node.get("additionalProperties"), dict):
+                children["*"] = node["additionalProperties"]
+            return [p for key, child in children.items() for p in leaves(child, f"{path}.{key}")]
+        return [] if "description" in node or "enum" in node else [path]
+
+    assert leaves(schema, "config") == []

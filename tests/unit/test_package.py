@@ -1,0 +1,35 @@
+import re
+from pathlib import Path
+
+import yaml
+
+import openecg
+from openecg.provenance import code_hash
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_package_is_this_checkout_and_not_the_one_on_pypi() -> None:
+    assert Path(openecg.__file__).is_relative_to(ROOT)
+
+
+def test_conda_environment_has_the_versions_of_the_lock() -> None:
+    lock = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        found = re.match(r"([A-Za-z0-9._-]+)==([^ ;]+)(?: ; python_full_version < '3.12')?$", line)
+        if found:
+            lock[found[1].lower()] = found[2]
+    entries = yaml.safe_load((ROOT / "envs" / "openecg.yaml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    pins = dict(re.split(r" ?=+ ?", entry) for entry in [*entries, *pip] if isinstance(entry, str))
+    del pins["python"], pins["pip"]
+    assert pins == {name: lock[name] for name in pins}
+    declared = re.findall(r'^    "([a-z0-9]+)[<>=]', (ROOT / "pyproject.toml").read_text(), re.M)
+    run_time = declared[: declared.index("wfdb") + 1]
+    assert set(run_time) == set(pins)
+
+
+def test_importing_the_package_stays_light() -> None:
+    code_hash.cache_clear()
+    text = (ROOT / "openecg" / "__init__.py").read_text()
+    assert "import" not in text

@@ -1,0 +1,98 @@
+"""The promise to users: a change reruns what depends on it, and nothing else."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Checkout
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+# The tiny run: 3 data sets in 2 + 1 + 1 parts, 2 baselines, 2 settings, 1 seed.
+REPORT = {"write_report": 1}
+SCORES = {"score": 24, "collect_metrics": 2, **REPORT}
+MODELS = {"train": 2, "predict": 6, **SCORES}
+ONE_MODEL = {"train": 1, "predict": 3, "score": 6, "collect_metrics": 2, **REPORT}
+BASELINES = {"write_tokens": 8, "predict_tokens": 6, **SCORES}
+LUDB = {
+    "read_records": 2,
+    "write_shard": 2,
+    "write_tokens": 4,
+    "predict_tokens": 2,
+    **MODELS,
+    # C_simulated learns from simulated_ludb too, so every model is new; the NeuroKit rows of the
+    # other two data sets stay.
+    "score": 24 - 8,
+}
+
+
+def test_second_run_does_nothing(done: Checkout) -> None:
+    assert done.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        ("openecg/shards.py", '"""', '"""Also: ', {}),
+        ("openecg/shards.py", "log = ", "spare = 1\nlog = ", {"write_shard": 4, **MODELS}),
+        ("openecg/datasets/ludb.py", "log = ", "spare = 1\nlog = ", {"index_records": 1, **LUDB}),
+        ("openecg/labeler.py", "import numpy", "import math\nimport numpy", BASELINES),
+        ("openecg/stage2/losses.py", "import torch", "import math\nimport torch", MODELS),
+        ("openecg/score.py", "import numpy", "import math\nimport numpy", SCORES),
+        ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
+        ("configs/tiny.yaml", "bootstrap: 50", "bootstrap: 60", SCORES),
+        ("configs/tiny.yaml", "epochs: 1", "epochs: 2", {"write_setting": 1, **ONE_MODEL}),
+        ("configs/tiny.yaml", "strips: 3", "strips: 4", REPORT),
+        ("README.md", "", "More words.\n", {}),
+    ],
+    ids=[
+        "docstring",
+        "shards.py",
+        "loader of one data set",
+        "labeler.py",
+        "losses.py",
+        "score.py",
+        "plots.py",
+        "bootstrap",
+        "epochs of one setting",
+        "strips",
+        "README",
+    ],
+)
+def test_edit_reruns_only_what_depends_on_it(
+    done: Checkout, path: str, old: str, new: str, expected: dict[str, int]
+) -> None:
+    done.edit(path, old, new)
+    assert done.planned() == expected
+
+
+def test_a_new_zip_reruns_what_was_read_from_it(done: Checkout) -> None:
+    archive = done.root / "results/simulated/simulated_ludb.zip"
+    archive.write_bytes(archive.read_bytes() + b"")
+    assert done.planned() == {"index_records": 1, **LUDB}
+
+
+def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -> None:
+    shard = done.root / "results/shards/simulated_isp/part-000.parquet"
+    before = hashlib.sha256(shard.read_bytes()).hexdigest()
+    shard.unlink()
+    assert done.planned() == {
+        "write_shard": 1,
+        # C_simulated learns from it; F_simulated and the baselines are only scored on it.
+        "train": 1,
+        "predict": 3 + 1,
+        "score": 6 + 2 * 3,
+        "collect_metrics": 2,
+        **REPORT,
+    }
+    done.tiny()
+    assert hashlib.sha256(shard.read_bytes()).hexdigest() == before
+    assert done.planned() == {}
+
+
+def test_every_output_lies_where_the_readme_says(done: Checkout) -> None:
+    for path in ("report.html", "metrics/frames.tsv", "metrics/boundaries.tsv"):
+        assert (done.root / "results" / path).stat().st_size > 0
+    left = [p for p in Path(done.root / "results").rglob("*") if ".part" in p.suffixes]
+    assert left == []
