@@ -50,7 +50,9 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
     specs, settings = config["specs"], config["settings"]
     for dataset in config["datasets"]:
         if dataset not in specs:
-            raise ConfigError(f"config, datasets: unknown data set {_unknown(dataset, list(specs))}")
+            raise ConfigError(
+                f"config, datasets: unknown data set {_unknown(dataset, list(specs))}"
+            )
     for name, spec in specs.items():
         if ("zip" in spec) == ("simulate" in spec):
             raise ConfigError(f"config, specs.{name}: needs either zip or simulate, not both")

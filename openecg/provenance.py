@@ -47,9 +47,7 @@ def code_hash(*modules: str) -> str:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 todo += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
             elif (
-                isinstance(
-                    node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-                )
+                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
                 and ast.get_docstring(node) is not None
             ):
                 node.body[0] = ast.Pass()

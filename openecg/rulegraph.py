@@ -1,5 +1,6 @@
 """Draw the rule graph that Snakemake prints, without graphviz."""
 
+import itertools
 import logging
 import re
 from html import escape
@@ -62,9 +63,7 @@ def parse_dot(text: str, *, source: str) -> tuple[list[str], list[tuple[int, int
         elif edge := EDGE.match(line):
             arrows.append((edge[1], edge[2]))
     if not labels:
-        raise DataError(
-            f"{source}: no rule found; it must be what snakemake --rulegraph dot prints"
-        )
+        raise DataError(f"{source}: no rule found; want the text of snakemake --rulegraph dot")
     unknown = {end for arrow in arrows for end in arrow} - set(labels)
     if unknown:
         raise DataError(
@@ -139,7 +138,7 @@ def svg(names: list[str], edges: list[tuple[int, int]]) -> str:
         chains.append([*chain, user])
     near: list[list[int]] = [[] for _ in level]
     for chain in chains:
-        for a, b in zip(chain[:-1], chain[1:], strict=True):
+        for a, b in itertools.pairwise(chain):
             near[a].append(b)
             near[b].append(a)
 
@@ -175,7 +174,7 @@ def svg(names: list[str], edges: list[tuple[int, int]]) -> str:
     for chain in chains:
         sign = 1 if level[chain[0]] > level[chain[-1]] else -1
         path = ""
-        for i, (a, b) in enumerate(zip(chain[:-1], chain[1:], strict=True)):
+        for i, (a, b) in enumerate(itertools.pairwise(chain)):
             top = y[a] + (BOX_HEIGHT if sign > 0 else 0)
             bottom = y[b] + (0 if sign > 0 else BOX_HEIGHT)
             middle = (top + bottom) / 2

@@ -58,7 +58,7 @@ class StripWaves:
     off_ms: Floats
 
     def boundary(self, name: str) -> tuple[Floats, Ints]:
-        """Times in ms, and strips, of the marks of one of ``BOUNDARIES``."""
+        """Give the times in ms, and the strips, of the marks of one of ``BOUNDARIES``."""
         wave, side = name.split("_")
         times = self.on_ms if side == "on" else self.off_ms
         chosen = (self.kind == _code(wave)) & ~np.isnan(times)
@@ -86,6 +86,14 @@ class BoundaryCounts:
 
 def _code(wave: str) -> int:
     return next(code for code, name in KINDS.items() if name == wave)
+
+
+def _line_up(*groups: tuple[Floats, Ints], gap_ms: float) -> list[Floats]:
+    """Put the strips one after the other, more than ``gap_ms`` between any two of them."""
+    times = np.concatenate([times for times, _ in groups])
+    stride = np.ptp(times) + gap_ms + 1.0 if times.size else 0.0
+    low = times.min(initial=0.0)
+    return [times - low + stride * strip for times, strip in groups]
 
 
 def _nearest(positions: Floats, others: Floats) -> Ints:
@@ -134,10 +142,9 @@ def match(
     """
     if not truth_ms.size or not pred_ms.size:
         return np.empty((0, 2), dtype=np.int64)
-    low = min(truth_ms.min(), pred_ms.min())
-    stride = max(truth_ms.max(), pred_ms.max()) - low + 2.0 * tolerance_ms + 1.0
-    truth = truth_ms - low + stride * truth_strip
-    pred = pred_ms - low + stride * pred_strip
+    truth, pred = _line_up(
+        (truth_ms, truth_strip), (pred_ms, pred_strip), gap_ms=2.0 * tolerance_ms
+    )
     free_truth = np.argsort(truth, kind="stable")
     free_pred = np.argsort(pred, kind="stable")
     pairs = []
@@ -160,9 +167,9 @@ def match(
 def _missing_regions(waves: StripWaves, boundary: str) -> tuple[Ints, Floats, Floats]:
     """Where the unmarked boundaries of incomplete waves may lie.
 
-    An unmarked onset lies after the mark before it and not after the peak (the offset, where the
-    peak is not marked either); an unmarked offset is the mirror image. Without a neighbouring mark
-    the region goes on to the end of the strip.
+    An unmarked onset lies between the mark before it and its peak (its offset, where the peak is
+    not marked either); an unmarked offset is the mirror image. Without a neighbouring mark the
+    region goes on to the end of the strip. The regions of one boundary overlap at most in a point.
 
     Returns
     -------
@@ -172,17 +179,304 @@ def _missing_regions(waves: StripWaves, boundary: str) -> tuple[Ints, Floats, Fl
     wave, side = boundary.split("_")
     own, other = (waves.on_ms, waves.off_ms) if side == "on" else (waves.off_ms, waves.on_ms)
     missing = (waves.kind == _code(wave)) & np.isnan(own)
-    anchor = np.where(np.isnan(waves.peak_ms), other, waves.peak_ms)[missing]
+    anchor_ms = np.where(np.isnan(waves.peak_ms), other, waves.peak_ms)[missing]
     strip = waves.strip[missing]
-    marks = np.concatenate([waves.on_ms, waves.peak_ms, waves.off_ms])
-    marked = ~np.isnan(marks)
-    mark_strip = np.tile(waves.strip, 3)[marked]
-    marks = marks[marked]
-    bound = np.full(anchor.shape, -np.inf if side == "on" else np.inf)
-    for i in range(anchor.size):
-        in_strip = marks[mark_strip == strip[i]]
-        if side == "on":
-            bound[i] = np.max(in_strip[in_strip < anchor[i]], initial=-np.inf)
-        else:
-            bound[i] = np.min(in_strip[in_strip > anchor[i]], initial=np.inf)
-    return (strip, bound, anchor) if side == "on" else (strip, anchor, bound)
+    mark_ms = np.concatenate([waves.on_ms, waves.peak_ms, waves.off_ms])
+    marked = ~np.isnan(mark_ms)
+    mark_ms, mark_strip = mark_ms[marked], np.tile(waves.strip, 3)[marked]
+    marks, anchors = _line_up((mark_ms, mark_strip), (anchor_ms, strip), gap_ms=0.0)
+    order = np.argsort(marks)
+    if side == "on":
+        at = np.searchsorted(marks[order], anchors, side="left") - 1
+    else:
+        at = np.searchsorted(marks[order], anchors, side="right")
+    neighbour = order[np.clip(at, 0, order.size - 1)] if order.size else order
+    inside = (at >= 0) & (at < order.size) & (mark_strip[neighbour] == strip)
+    end_ms = np.where(inside, mark_ms[neighbour], -np.inf if side == "on" else np.inf)
+    return (strip, end_ms, anchor_ms) if side == "on" else (strip, anchor_ms, end_ms)
+
+
+def _excused(
+    pred_ms: Floats, pred_strip: Ints, regions: tuple[Ints, Floats, Floats]
+) -> npt.NDArray[np.bool_]:
+    """Mark the predictions that stand for an unmarked boundary, at most one for each region."""
+    excused = np.zeros(pred_ms.shape, dtype=bool)
+    for strip, first_ms, last_ms in zip(*regions, strict=True):
+        within = (pred_strip == strip) & (first_ms <= pred_ms) & (pred_ms <= last_ms) & ~excused
+        excused[np.flatnonzero(within)[:1]] = True
+    return excused
+
+
+def count_boundary(
+    boundary: str,
+    *,
+    truth: StripWaves,
+    predicted: StripWaves,
+    span_ms: Floats,
+    tolerance_ms: float,
+    protocol: str,
+) -> BoundaryCounts:
+    """Count hits, false positives and misses of one boundary in each strip.
+
+    Parameters
+    ----------
+    boundary : str
+        One of ``BOUNDARIES``.
+    truth, predicted : StripWaves
+        Annotated and predicted waves.
+    span_ms : ndarray of shape (n_strips, 2), dtype float64
+        First and last moment that is annotated; NaN where nothing is.
+    tolerance_ms : float
+        Largest distance of a hit in ms, inclusive.
+    protocol : str
+        ``full_window``: every prediction that matches no truth is a false positive.
+        ``annotated_span``: not so outside the span, nor for the unmarked boundary of an
+        incompletely annotated wave, one prediction for each. ``annotated_span_unexcused``: not so
+        outside the span. All three match the same pairs.
+
+    Returns
+    -------
+    BoundaryCounts
+
+    Raises
+    ------
+    ValueError
+        If the protocol is none of these.
+    """
+    if protocol not in (*PROTOCOLS, UNEXCUSED):
+        raise ValueError(f"protocol {protocol!r} is none of {', '.join((*PROTOCOLS, UNEXCUSED))}")
+    n_strips = span_ms.shape[0]
+    true_ms, true_strip = truth.boundary(boundary)
+    pred_ms, pred_strip = predicted.boundary(boundary)
+    pairs = match(true_ms, true_strip, pred_ms, pred_strip, tolerance_ms=tolerance_ms)
+    hit_strip = true_strip[pairs[:, 0]]
+    hits = np.bincount(hit_strip, minlength=n_strips)
+    misses = np.bincount(true_strip, minlength=n_strips) - hits
+    rest_ms, rest_strip = np.delete(pred_ms, pairs[:, 1]), np.delete(pred_strip, pairs[:, 1])
+    if protocol != FULL_WINDOW:
+        first_ms, last_ms = span_ms[rest_strip].T
+        inside = (first_ms <= rest_ms) & (rest_ms <= last_ms)
+        rest_ms, rest_strip = rest_ms[inside], rest_strip[inside]
+        if protocol == ANNOTATED_SPAN:
+            regions = _missing_regions(truth, boundary)
+            rest_strip = rest_strip[~_excused(rest_ms, rest_strip, regions)]
+    false = np.bincount(rest_strip, minlength=n_strips)
+    return BoundaryCounts(
+        counts=np.stack([hits, false, misses], axis=1).astype(np.int64),
+        error_ms=pred_ms[pairs[:, 1]] - true_ms[pairs[:, 0]],
+        error_strip=hit_strip,
+    )
+
+
+def count_frames(
+    truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], *, protocol: str
+) -> Ints:
+    """Count frames hit, wrongly called and missed, of each wave in each strip.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n_strips, n_frames), dtype uint8
+        0 other, 1 P, 2 QRS, 3 T, 255 not annotated.
+    predicted : ndarray of the same shape, dtype uint8
+        0 to 3.
+    protocol : str
+        ``full_window``: frames that are not annotated count as other. ``annotated_span``: they do
+        not count.
+
+    Returns
+    -------
+    ndarray of shape (n_strips, 3, 3), dtype int64
+        For P, QRS and T: hits, false positives, misses.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the protocol are not as said, or a label is none of these.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} is none of {', '.join(PROTOCOLS)}")
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
+    if np.any((truth >= FRAME_CLASSES) & (truth != IGNORE)) or np.any(predicted >= FRAME_CLASSES):
+        raise ValueError(f"frame labels must be below {FRAME_CLASSES}, or {IGNORE} in the truth")
+    counted = truth != IGNORE
+    if protocol == FULL_WINDOW:
+        truth = np.where(counted, truth, 0).astype(np.uint8)
+        counted = np.ones_like(counted)
+    counts = []
+    for code in KINDS:
+        true, called = truth == code, predicted == code
+        parts = (true & called, ~true & called, true & ~called)
+        counts.append([np.sum(part & counted, axis=1) for part in parts])
+    per_strip: Ints = np.array(counts, dtype=np.int64).transpose(2, 0, 1)
+    return per_strip
+
+
+def rates(counts: npt.NDArray[np.float64 | np.int64]) -> Floats:
+    """F1, sensitivity and positive predictive value from counts.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (..., n_targets, 3)
+        Hits, false positives, misses.
+
+    Returns
+    -------
+    ndarray of shape (..., n_targets + 1, 3), dtype float64
+        F1, sensitivity, PPV of each target, and last their means over the targets that have
+        truth. A target without truth has NaN; with truth but without predictions the PPV is 0.
+    """
+    hits, false, misses = np.moveaxis(counts, -1, 0)
+    has_truth = hits + misses > 0
+    parts = np.stack([2 * hits + false + misses, hits + misses, hits + false], axis=-1)
+    upper = np.stack([2 * hits, hits, hits], axis=-1)
+    values = np.where(has_truth[..., None], upper / np.maximum(parts, 1), np.nan)
+    n_targets = np.maximum(has_truth.sum(axis=-1), 1)[..., None]
+    mean = np.nansum(values, axis=-2) / n_targets
+    mean[~has_truth.any(axis=-1)] = np.nan
+    both: Floats = np.concatenate([values, mean[..., None, :]], axis=-2)
+    return both
+
+
+def estimate(counts: Ints, *, bootstrap: int, seed: int) -> Floats:
+    """Rates of the summed counts, with 95 % intervals by resampling records.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_records, n_targets, 3), dtype int64
+        Hits, false positives, misses of each record: the unit that is resampled, because strips
+        of one record are alike.
+    bootstrap : int
+        Number of resamples. With 0, or with fewer than two records, the intervals are NaN.
+    seed : int
+        Seed of the resampling; equal seeds and numbers of records draw the same records.
+
+    Returns
+    -------
+    ndarray of shape (n_targets + 1, 3, 3), dtype float64
+        For each target and their mean: F1, sensitivity, PPV; of each the value, and the 2.5 and
+        97.5 % points of the resampled values (percentile bootstrap).
+    """
+    n_records = counts.shape[0]
+    value = rates(counts.sum(axis=0))
+    if bootstrap < 1 or n_records < 2:
+        interval = np.full((2, *value.shape), np.nan)
+    else:
+        share = np.full(n_records, 1.0 / n_records)
+        weights = np.random.default_rng(seed).multinomial(n_records, share, size=bootstrap)
+        flat = weights.astype(np.float64) @ counts.reshape(n_records, -1).astype(np.float64)
+        resampled = rates(flat.reshape(bootstrap, *counts.shape[1:]))
+        interval = np.full((2, *value.shape), np.nan)
+        known = ~np.isnan(value)
+        interval[:, known] = np.nanpercentile(resampled[:, known], [2.5, 97.5], axis=0)
+    return np.concatenate([value[None], interval]).transpose(1, 2, 0)
+
+
+def error_statistics(error_ms: Floats) -> dict[str, float]:
+    """Bias and spread of boundary errors in ms.
+
+    Parameters
+    ----------
+    error_ms : ndarray of shape (n_hits,), dtype float64
+        Predicted minus true time of the hits. None is larger than the tolerance, so figures at
+        two tolerances do not compare.
+
+    Returns
+    -------
+    dict of str to float
+        ``mean_ms`` signed, ``sd_ms`` population, ``median_ms`` and ``p95_ms`` of the absolute
+        error; NaN without hits.
+    """
+    if not error_ms.size:
+        return dict.fromkeys(("mean_ms", "sd_ms", "median_ms", "p95_ms"), np.nan)
+    size = np.abs(error_ms)
+    return {
+        "mean_ms": float(error_ms.mean()),
+        "sd_ms": float(error_ms.std()),
+        "median_ms": float(np.median(size)),
+        "p95_ms": float(np.percentile(size, 95)),
+    }
+
+
+@dataclass(frozen=True)
+class RecordAveraged:
+    """Errors of one boundary over records, each record with the same weight.
+
+    Attributes
+    ----------
+    n_records : int
+        Records with enough points to enter the averages.
+    n_points, n_hits : int
+        Annotated points of all records, and those with a mark within the search.
+    sensitivity : float
+        ``n_hits / n_points``.
+    mean_ms, sd_ms : float
+        Average of the means, and of the standard deviations (n - 1), of the records.
+    """
+
+    n_records: int
+    n_points: int
+    n_hits: int
+    sensitivity: float
+    mean_ms: float
+    sd_ms: float
+
+
+def better_lead_errors(truth_ms: Floats, leads_ms: Sequence[Floats], *, search_ms: float) -> Floats:
+    """Error of the nearest mark of any lead, for each annotated point of one record.
+
+    Parameters
+    ----------
+    truth_ms : ndarray of shape (n_points,), dtype float64
+        Annotated points in ms.
+    leads_ms : sequence of ndarray, dtype float64
+        Marks found in each lead, in ms, in any order. Of two leads as near, the first is taken.
+    search_ms : float
+        Largest distance of a mark that belongs to the point, inclusive.
+
+    Returns
+    -------
+    ndarray of shape (n_points,), dtype float64
+        Found minus annotated in ms; NaN where no lead has a mark within the search.
+    """
+    error_ms = np.full(truth_ms.shape, np.nan)
+    best_ms = np.full(truth_ms.shape, search_ms + ROUNDING_MS)
+    for marks_ms in leads_ms:
+        if marks_ms.size:
+            ordered = np.sort(marks_ms)
+            lead_error = ordered[_nearest(truth_ms, ordered)] - truth_ms
+            better = np.abs(lead_error) < best_ms
+            error_ms = np.where(better, lead_error, error_ms)
+            best_ms = np.where(better, np.abs(lead_error), best_ms)
+    return error_ms
+
+
+def average_records(record_errors_ms: Sequence[Floats], *, min_points: int) -> RecordAveraged:
+    """Average the mean and the standard deviation of the errors over records.
+
+    Parameters
+    ----------
+    record_errors_ms : sequence of ndarray, dtype float64
+        Errors of one boundary, one array for each record; NaN where a point was not found.
+    min_points : int
+        Records with fewer points found do not enter the averages. With 1, a record with a single
+        point found has a standard deviation of 0.
+
+    Returns
+    -------
+    RecordAveraged
+        NaN where there is nothing to average.
+    """
+    found = [errors[~np.isnan(errors)] for errors in record_errors_ms]
+    n_points = sum(errors.size for errors in record_errors_ms)
+    n_hits = sum(errors.size for errors in found)
+    enough = [errors for errors in found if errors.size >= max(min_points, 1)]
+    squares = [np.sum((e - e.mean()) ** 2) / max(e.size - 1, 1) for e in enough]
+    return RecordAveraged(
+        n_records=len(enough),
+        n_points=n_points,
+        n_hits=n_hits,
+        sensitivity=n_hits / n_points if n_points else np.nan,
+        mean_ms=float(np.mean([e.mean() for e in enough])) if enough else np.nan,
+        sd_ms=float(np.mean(np.sqrt(squares))) if enough else np.nan,
+    )

@@ -1,5 +1,6 @@
 """The rule graph: every rule and arrow, makers above users, equal graphs equal bytes."""
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -28,8 +29,8 @@ def _dot(order: list[int], arrows: list[tuple[int, int]]) -> str:
 def _boxes(text: str) -> dict[str, tuple[float, float, float]]:
     """Return name -> left, right, top of every box."""
     root = ElementTree.fromstring(text)
-    rects = [rect for rect in root.iter("{*}rect") if rect.get("rx")]
-    names = [element.text or "" for element in root.iter("{*}text")]
+    rects = [rect for rect in root.findall(".//{*}rect") if rect.get("rx")]
+    names = [element.text or "" for element in root.findall(".//{*}text")]
     found = {}
     for name, rect in zip(names, rects, strict=True):
         left = float(rect.attrib["x"])
@@ -63,7 +64,7 @@ def test_boxes_do_not_overlap_and_stay_inside() -> None:
         rows.setdefault(top, []).append((left, right))
     for row in rows.values():
         row.sort()
-        assert all(a[1] < b[0] for a, b in zip(row[:-1], row[1:], strict=True))
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(row))
 
 
 def test_the_numbers_and_order_snakemake_gives_do_not_matter(tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""Read the files of a data set straight from its zip, and refuse a zip that cannot be trusted."""
+
+import hashlib
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from openecg.errors import DataError
+
+SUMS = "SHA256SUMS.txt"
+# The largest file of the supported data sets, the CSV of ISP, holds a few MB.
+MAX_MEMBER_BYTES = 256 * 2**20
+
+
+class Archive:
+    """A data set zip, open for reading; a context manager.
+
+    All files lie in one top folder, and members are named relative to it. Where the top folder
+    holds ``SHA256SUMS.txt``, as PhysioNet releases do, each file is checked against it when read.
+
+    Parameters
+    ----------
+    path : Path
+        The zip. Nothing of it is unpacked.
+
+    Attributes
+    ----------
+    path : Path
+        The zip.
+    top : str
+        Name of the top folder.
+    members : dict of str to ZipInfo
+        Files by their path inside the top folder, in the order of the zip.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, no zip or cut short; if a member climbs out of the zip, is
+        absolute, a link, there twice, encrypted or larger than ``MAX_MEMBER_BYTES``; if there is
+        no single top folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+            raise DataError(f"{path}: not a readable zip: {one_line(error)}") from error
+        try:
+            self.top, self.members = self._list()
+            self._sums = self._read_sums() if SUMS in self.members else None
+        except DataError:
+            self._zip.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the open archive."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the zip."""
+        self._zip.close()
+
+    def read(self, member: str) -> bytes:
+        """Return the bytes of a file, checked against the sums of the release.
+
+        Parameters
+        ----------
+        member : str
+            Path inside the top folder, such as ``data/1.hea``.
+
+        Raises
+        ------
+        DataError
+            If the zip has no such file, or it is damaged, or it differs from the release.
+        """
+        content = self._read(member)
+        if self._sums is not None:
+            found = hashlib.sha256(content).hexdigest()
+            if member not in self._sums:
+                raise DataError(f"{self.path}: member {member} is not listed in {SUMS}")
+            if found != self._sums[member]:
+                raise DataError(
+                    f"{self.path}: member {member} has SHA-256 {found}, "
+                    f"but {SUMS} gives {self._sums[member]}; download it again"
+                )
+        return content
+
+    def read_text(self, member: str) -> str:
+        """Return a UTF-8 text file, with line ends as they are; errors as `read`."""
+        return self._decode(member, self.read(member))
+
+    def _list(self) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+        """Check the list of members and find the top folder."""
+        members: dict[str, zipfile.ZipInfo] = {}
+        for info in self._zip.infolist():
+            name = info.filename
+            fault = _fault(info)
+            if fault:
+                raise DataError(f"{self.path}: member {name!r} {fault}")
+            if name in members:
+                raise DataError(f"{self.path}: member {name!r} is there twice")
+            members[name] = info
+        tops = sorted({name.split("/")[0] for name in members})
+        if len(tops) != 1 or tops[0] in members:
+            found = ", ".join(tops[:3]) + (", ..." if len(tops) > 3 else "")
+            raise DataError(
+                f"{self.path}: all files must lie in one top folder, found {found or 'nothing'}"
+            )
+        inside = {
+            name.removeprefix(tops[0] + "/"): info
+            for name, info in members.items()
+            if not info.is_dir()
+        }
+        return tops[0], inside
+
+    def _read_sums(self) -> dict[str, str]:
+        """Read the published sums: one line of sum and path for each file."""
+        sums = {}
+        for number, line in enumerate(self._decode(SUMS, self._read(SUMS)).splitlines(), 1):
+            digest, _, member = line.partition(" ")
+            if len(digest) != 64 or not member.strip():
+                raise DataError(
+                    f"{self.path}: {SUMS}, line {number}: {line[:80]!r} is not a sum and a path"
+                )
+            sums[member.strip().removeprefix("*").removeprefix("./")] = digest.lower()
+        return sums
+
+    def _decode(self, member: str, content: bytes) -> str:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.path}: member {member} is not UTF-8 text: {one_line(error)}"
+            ) from error
+
+    def _read(self, member: str) -> bytes:
+        if member not in self.members:
+            raise DataError(f"{self.path}: no member {member} in the top folder {self.top}")
+        try:
+            return self._zip.read(self.members[member])
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            raise DataError(
+                f"{self.path}: member {member} is damaged: {one_line(error)}"
+            ) from error
+
+
+def one_line(error: object) -> str:
+    """Squeeze the message of an error into one line."""
+    return " ".join(str(error).split())
+
+
+def _fault(info: zipfile.ZipInfo) -> str:
+    """Say what makes a member untrustworthy; empty if nothing."""
+    name = info.filename
+    path = PurePosixPath(name)
+    if path.is_absolute() or "\\" in name or ":" in name:
+        return "is not a relative path with forward slashes"
+    if any(part in ("", ".", "..") for part in name.removesuffix("/").split("/")):
+        return "is not a plain path inside the zip"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link; only files and folders are allowed"
+    if info.flag_bits & 1:
+        return "is encrypted"
+    if info.file_size > MAX_MEMBER_BYTES:
+        return f"claims {info.file_size} bytes; allowed are {MAX_MEMBER_BYTES}"
+    return ""

@@ -1,0 +1,137 @@
+"""Token streams read as predictions, in the form the models write theirs."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from openecg.codec import Event, decode, to_frames
+from openecg.errors import DataError
+from openecg.files import read_parquet, write_parquet
+from openecg.vocab import SUPER_CLASS
+from openecg.waves import OTHER
+
+log = logging.getLogger(__name__)
+
+KEYS = ("dataset", "record_id", "lead", "window", "split")
+READ = (*KEYS, "method", "fs_hz", "native_samples", "words")
+PREDICTION_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("record_id", pa.string()),
+        ("lead", pa.string()),
+        ("window", pa.int32()),
+        ("split", pa.string()),
+        ("system", pa.string()),
+        ("seed", pa.string()),
+        ("frames", pa.list_(pa.uint8())),
+        ("wave_kind", pa.list_(pa.uint8())),
+        ("on_ms", pa.list_(pa.float64())),
+        ("off_ms", pa.list_(pa.float64())),
+    ]
+)
+
+
+def waves_of_events(
+    events: Sequence[Event], *, n_samples: int, fs_hz: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find the waves of a token stream: its runs of one super class other than ``OTHER``.
+
+    Parameters
+    ----------
+    events : sequence of (symbol id, length in ms)
+        The first one starts at sample 0.
+    n_samples : int
+        Samples of the strip; what lies behind them is cut off.
+    fs_hz : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    kind : ndarray of shape (n_waves,), dtype uint8
+        ``P``, ``QRS`` or ``T``.
+    on, off : ndarray of shape (n_waves,), dtype int64
+        First and last sample of each wave, in time order.
+
+    Notes
+    -----
+    A pacer spike inside a wave splits it in two, as in the reference system.
+    """
+    symbols = np.array([symbol for symbol, _ in events], dtype=np.int64)
+    kind = SUPER_CLASS[symbols]
+    ends_ms = np.cumsum([0.0, *(ms for _, ms in events)])
+    bounds = np.minimum(np.rint(ends_ms * fs_hz / 1000).astype(np.int64), n_samples)
+    edges = np.flatnonzero(np.diff(kind, prepend=np.uint8(255), append=np.uint8(255)))
+    kind, on, off = kind[edges[:-1]], bounds[edges[:-1]], bounds[edges[1:]] - 1
+    kept = (kind != OTHER) & (on <= off)
+    return kind[kept], on[kept], off[kept]
+
+
+def predict_tokens(
+    *, tokens: list[Path], split: str, frame_ms: float, n_frames: int, predictions: Path
+) -> None:
+    """Write the token streams of one split as predictions of the system ``nk_<method>``.
+
+    Parameters
+    ----------
+    tokens : list of Path
+        All parts of one data set by one method (``write-tokens``).
+    split : str
+        Which records to take.
+    frame_ms : float
+        Length of a frame in ms.
+    n_frames : int
+        Frames of a window; those behind the end of a stream are ``OTHER``.
+    predictions : Path
+        Parquet of `PREDICTION_SCHEMA`: one row per record, lead and window of the split, in the
+        order of ``tokens``. Times are in ms from the start of the window; ``off_ms`` is the time of
+        the last sample of a wave.
+
+    Raises
+    ------
+    DataError
+        If the files hold no row of ``split``, are of more than one method, or a stream cannot be
+        decoded.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_SCHEMA.names}
+    splits = set()
+    for path in tokens:
+        for row in read_parquet(path, columns=list(READ)).to_pylist():
+            splits.add(row["split"])
+            if row["split"] != split:
+                continue
+            where = f"{path}, record {row['record_id']}, lead {row['lead']}"
+            try:
+                events = decode(row["words"])
+            except ValueError as error:
+                raise DataError(f"{where}: {error}") from error
+            fs_hz = row["fs_hz"]
+            kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
+            for name in KEYS:
+                columns[name].append(row[name])
+            columns["system"].append(f"nk_{row['method']}")
+            columns["seed"].append("")
+            frames = to_frames(events, frame_ms, n_frames * frame_ms)
+            columns["frames"].append(SUPER_CLASS[frames])
+            columns["wave_kind"].append(kind)
+            columns["on_ms"].append(on * 1000.0 / fs_hz)
+            columns["off_ms"].append(off * 1000.0 / fs_hz)
+    names = f"{len(tokens)} token files, first {tokens[0] if tokens else 'none'}"
+    systems = sorted(set(columns["system"]))
+    if not systems:
+        raise DataError(f"{names}: no row of split {split!r}; found {sorted(splits)}")
+    if len(systems) > 1:
+        raise DataError(f"{names}: systems {', '.join(systems)} in one prediction; one is allowed")
+    write_parquet(pa.table(columns, schema=PREDICTION_SCHEMA), predictions)
+    log.info(
+        "%s: %d rows of split %s by %s, %d waves",
+        predictions,
+        len(columns["frames"]),
+        split,
+        systems[0],
+        sum(len(kind) for kind in columns["wave_kind"]),
+    )

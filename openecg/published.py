@@ -1,0 +1,25 @@
+"""Published numbers that the project's own are printed beside."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from openecg.files import read_tsv
+
+PUBLISHED = Path(__file__).with_name("published.tsv")
+
+
+def load_published() -> pd.DataFrame:
+    """Read the published numbers, one row for each.
+
+    Returns
+    -------
+    DataFrame
+        ``system``, ``dataset``, ``split``, ``protocol``, ``tolerance`` (empty for frames),
+        ``lead_group``, ``metric`` and ``target`` as in the metric tables; ``value`` (rates from 0
+        to 1, times in ms); ``source``, and ``tag``: ``[pub]`` published by the authors of openecg,
+        ``[ours]`` measured for this project, ``[P]`` read in the primary source, ``[S]`` in a
+        secondary one, ``[C]`` computed from public annotations, ``[M]`` from memory and unverified.
+        Never print a row without its source and tag.
+    """
+    return read_tsv(PUBLISHED).fillna({"tolerance": ""})

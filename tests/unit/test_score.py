@@ -1,0 +1,394 @@
+"""Scores with answers worked out by hand, and against slower ways to get them."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openecg.score import (
+    ANNOTATED_SPAN,
+    FULL_WINDOW,
+    PROTOCOLS,
+    TOLERANCES,
+    UNEXCUSED,
+    StripWaves,
+    average_records,
+    better_lead_errors,
+    count_boundary,
+    count_frames,
+    error_statistics,
+    estimate,
+    match,
+    rates,
+)
+from openecg.waves import BOUNDARIES, IGNORE, QRS, P, T
+
+NAN = np.nan
+
+
+def pairs(
+    truth: Sequence[float], pred: Sequence[float], tolerance_ms: float
+) -> list[tuple[int, int]]:
+    found = match(
+        np.array(truth, dtype=float),
+        np.zeros(len(truth), dtype=np.int64),
+        np.array(pred, dtype=float),
+        np.zeros(len(pred), dtype=np.int64),
+        tolerance_ms=tolerance_ms,
+    )
+    return [(int(t), int(p)) for t, p in found]
+
+
+def waves(*rows: tuple[int, int, float, float, float]) -> StripWaves:
+    """Waves from (strip, kind, on, peak, off)."""
+    table = np.array(rows, dtype=float).reshape(-1, 5)
+    return StripWaves(
+        strip=table[:, 0].astype(np.int64),
+        kind=table[:, 1].astype(np.uint8),
+        on_ms=table[:, 2],
+        peak_ms=table[:, 3],
+        off_ms=table[:, 4],
+    )
+
+
+def onsets(kind: int, *times: float, strip: int = 0) -> StripWaves:
+    return waves(*((strip, kind, t, NAN, t + 80) for t in times))
+
+
+def counts(
+    boundary: str,
+    truth: StripWaves,
+    predicted: StripWaves,
+    protocol: str,
+    span: tuple[float, float] = (0, 10_000),
+    tolerance_ms: float = 40,
+) -> list[int]:
+    scored = count_boundary(
+        boundary,
+        truth=truth,
+        predicted=predicted,
+        span_ms=np.array([span], dtype=float),
+        tolerance_ms=tolerance_ms,
+        protocol=protocol,
+    )
+    total: list[int] = scored.counts.sum(axis=0).tolist()
+    return total
+
+
+def test_tolerances_are_the_documented_ones() -> None:
+    assert list(TOLERANCES["martinez"]) == list(BOUNDARIES)
+    assert list(TOLERANCES["martinez"].values()) == [50, 50, 40, 40, 50, 100]
+    assert set(TOLERANCES["150ms"].values()) == {150}
+
+
+@pytest.mark.parametrize(
+    ("truth", "pred", "expected"),
+    [
+        ([], [], []),
+        ([100], [], []),
+        ([], [100], []),
+        ([100], [140], [(0, 0)]),  # the tolerance is inclusive
+        ([100], [60], [(0, 0)]),
+        ([100], [140.01], []),
+        ([100], [130, 110], [(0, 1)]),  # two predictions, one truth: the nearer
+        ([100, 130], [110], [(0, 0)]),  # two truths, one prediction
+        ([100, 130], [125, 128], [(0, 0), (1, 1)]),  # in time order the first would take 125
+        ([100, 120], [118, 138], [(0, 1), (1, 0)]),  # crossing: 118 belongs to 120
+        ([100, 100], [100, 100], [(0, 0), (1, 1)]),
+        ([100, 200], [150], []),
+        ([200, 100], [101, 199], [(0, 1), (1, 0)]),  # any order
+    ],
+)
+def test_pairs_worked_out_by_hand(
+    truth: list[float], pred: list[float], expected: list[tuple[int, int]]
+) -> None:
+    found = pairs(truth, pred, 40)
+    assert [t for t, _ in found] == [t for t, _ in expected]
+    assert sorted(abs(truth[t] - pred[p]) for t, p in found) == sorted(
+        abs(truth[t] - pred[p]) for t, p in expected
+    )
+
+
+@pytest.mark.parametrize("fs_hz", [250, 360, 500, 999])
+def test_a_distance_of_the_tolerance_is_a_hit_in_every_strip(fs_hz: int) -> None:
+    strips = np.arange(5000)
+    truth = np.round(strips * 7.3 % 9000) * 1000 / fs_hz
+    found = match(truth, strips, truth + 40.0, strips, tolerance_ms=40.0)
+    assert len(found) == len(strips)
+
+
+def test_nothing_matches_across_strips() -> None:
+    truth, pred = np.array([9_990.0, 5.0]), np.array([5.0, 9_990.0])
+    found = match(truth, np.array([0, 1]), pred, np.array([1, 0]), tolerance_ms=150)
+    np.testing.assert_array_equal(found, [[0, 1], [1, 0]])
+    assert not len(match(truth, np.array([0, 1]), pred, np.array([0, 1]), tolerance_ms=150))
+
+
+times = st.lists(st.integers(0, 300), max_size=7)
+
+
+@given(times, times, st.integers(0, 60))
+def test_pairs_are_those_of_a_list_of_all_distances(
+    truth: list[int], pred: list[int], tolerance_ms: int
+) -> None:
+    close = [
+        (abs(t - p), min(t, p), i, j)
+        for (i, t), (j, p) in itertools.product(enumerate(truth), enumerate(pred))
+        if abs(t - p) <= tolerance_ms
+    ]
+    taken_truth, taken_pred, distances = set(), set(), []
+    for distance, _, i, j in sorted(close):
+        if i not in taken_truth and j not in taken_pred:
+            taken_truth.add(i)
+            taken_pred.add(j)
+            distances.append(distance)
+    found = pairs(truth, pred, tolerance_ms)
+    assert len({t for t, _ in found}) == len({p for _, p in found}) == len(found)
+    assert sorted(abs(truth[t] - pred[p]) for t, p in found) == distances
+
+
+@given(st.lists(st.integers(0, 12), max_size=5, unique=True), times)
+def test_no_pairing_has_more_pairs_where_waves_lie_apart(beats: list[int], pred: list[int]) -> None:
+    truth = [beat * 25 for beat in beats]  # more than two tolerances of 12 apart
+    best = 0
+    for n in range(min(len(truth), len(pred)) + 1):
+        for some in itertools.combinations(sorted(truth), n):
+            options = itertools.combinations(sorted(pred), n)
+            if any(max((abs(t - p) for t, p in zip(some, o, strict=True)), default=0) <= 12
+                   for o in options):  # fmt: skip
+                best = n
+    assert len(pairs(truth, pred, 12)) == best
+
+
+def test_the_protocols_differ_outside_the_span_only() -> None:
+    truth = onsets(QRS, 2000, 3000)
+    predicted = onsets(QRS, 500, 1990, 2500, 3010, 9000)
+    span = (2000, 3080)
+    assert counts("QRS_on", truth, predicted, FULL_WINDOW, span) == [2, 3, 0]
+    # 1990 lies outside but matches, 2500 is wrong
+    assert counts("QRS_on", truth, predicted, ANNOTATED_SPAN, span) == [2, 1, 0]
+
+
+@pytest.mark.parametrize(("at", "false"), [(1999.9, 0), (2000, 1), (3080, 1), (3080.1, 0)])
+def test_the_span_is_closed(at: float, false: int) -> None:
+    truth = onsets(P, 2000, 3000)
+    got = counts("P_on", truth, onsets(P, at), ANNOTATED_SPAN, (2000, 3080), tolerance_ms=-1)
+    assert got == [0, false, 2]
+
+
+def test_nothing_is_false_where_nothing_is_annotated() -> None:
+    predicted = onsets(T, 1000)
+    assert counts("T_on", waves(), predicted, ANNOTATED_SPAN, (NAN, NAN)) == [0, 0, 0]
+    assert counts("T_on", waves(), predicted, FULL_WINDOW, (NAN, NAN)) == [0, 1, 0]
+
+
+ONE_SIDED = waves((0, QRS, 1000, 1040, 1080), (0, T, NAN, 1300, 1400), (0, QRS, 2000, 2040, NAN))
+
+
+@pytest.mark.parametrize(
+    ("boundary", "at", "false"),
+    [
+        ("T_on", [1200], 0),
+        ("T_on", [1080, 1300], 1),  # both may be the onset, but only one is
+        ("T_on", [1200, 1250, 1290], 2),
+        ("T_on", [1079], 1),  # before the mark that comes before
+        ("T_on", [1301], 1),  # after the peak
+        ("QRS_on", [1200], 1),  # another kind
+        ("T_off", [1200], 1),  # the other side
+        ("QRS_off", [2039], 1),
+        ("QRS_off", [2100], 0),
+        ("QRS_off", [2100, 2200], 1),
+        ("QRS_off", [1500], 1),
+    ],
+)
+def test_an_unmarked_boundary_is_excused_once_and_where_it_may_lie(
+    boundary: str, at: list[float], false: int
+) -> None:
+    on, off = (at, [NAN] * len(at)) if boundary.endswith("on") else ([NAN] * len(at), at)
+    kind = {"P": P, "QRS": QRS, "T": T}[boundary.split("_")[0]]
+    predicted = waves(*((0, kind, a, NAN, b) for a, b in zip(on, off, strict=True)))
+    for protocol, wrong in ((ANNOTATED_SPAN, false), (UNEXCUSED, len(at)), (FULL_WINDOW, len(at))):
+        got = counts(boundary, ONE_SIDED, predicted, protocol, tolerance_ms=-1)
+        assert got[:2] == [0, wrong], protocol
+
+
+def test_an_excuse_holds_in_its_own_strip_only() -> None:
+    truth = waves((0, T, NAN, 1300, 1400), (1, T, 1200, 1300, 1400))
+    predicted = waves((0, T, 1000, NAN, 1400), (1, T, 1000, NAN, 1400))
+    scored = count_boundary(
+        "T_on",
+        truth=truth,
+        predicted=predicted,
+        span_ms=np.array([[0.0, 1400.0]] * 2),
+        tolerance_ms=50,
+        protocol=ANNOTATED_SPAN,
+    )
+    np.testing.assert_array_equal(scored.counts, [[0, 0, 0], [0, 1, 1]])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_perfect_prediction_scores_one(boundary: str, protocol: str) -> None:
+    truth = waves(
+        *((s, k, t + 200 * k, t + 200 * k + 40, t + 200 * k + 80)
+          for s in range(3) for t in (1000, 2000) for k in (P, QRS, T))
+    )  # fmt: skip
+    scored = count_boundary(
+        boundary,
+        truth=truth,
+        predicted=truth,
+        span_ms=np.array([[1200.0, 2680.0]] * 3),
+        tolerance_ms=TOLERANCES["martinez"][boundary],
+        protocol=protocol,
+    )
+    np.testing.assert_array_equal(scored.counts, [[2, 0, 0]] * 3)
+    np.testing.assert_array_equal(scored.error_ms, np.zeros(6))
+    np.testing.assert_array_equal(scored.error_strip, [0, 0, 1, 1, 2, 2])
+    assert rates(scored.counts.sum(axis=0)[None])[0].tolist() == [1, 1, 1]
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(ValueError, match="'window' is none of full_window"):
+        counts("P_on", waves(), waves(), "window")
+    with pytest.raises(ValueError, match="'window' is none of full_window"):
+        count_frames(np.zeros((1, 2), np.uint8), np.zeros((1, 2), np.uint8), protocol="window")
+
+
+def test_errors_are_predicted_minus_true() -> None:
+    scored = count_boundary(
+        "QRS_on",
+        truth=onsets(QRS, 1000, 2000, 3000),
+        predicted=onsets(QRS, 1010, 1980, 3000),
+        span_ms=np.array([[0.0, 9000.0]]),
+        tolerance_ms=40,
+        protocol=FULL_WINDOW,
+    )
+    np.testing.assert_array_equal(scored.error_ms, [10, -20, 0])
+    figures = error_statistics(scored.error_ms)
+    assert figures["mean_ms"] == pytest.approx(-10 / 3)
+    assert figures["sd_ms"] == pytest.approx(np.sqrt(500 / 3 - 100 / 9))
+    assert (figures["median_ms"], figures["p95_ms"]) == (10, pytest.approx(19))
+    assert all(np.isnan(value) for value in error_statistics(np.empty(0)).values())
+
+
+def test_frames_counted_by_hand() -> None:
+    truth = np.array([[0, 1, 1, 2, 2, 0, 3, IGNORE, IGNORE]], dtype=np.uint8)
+    called = np.array([[1, 1, 0, 2, 2, 0, 3, 3, 0]], dtype=np.uint8)
+    np.testing.assert_array_equal(
+        count_frames(truth, called, protocol=ANNOTATED_SPAN), [[[1, 1, 1], [2, 0, 0], [1, 0, 0]]]
+    )
+    np.testing.assert_array_equal(
+        count_frames(truth, called, protocol=FULL_WINDOW), [[[1, 1, 1], [2, 0, 0], [1, 1, 0]]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("truth", "called", "message"),
+    [
+        ([[0, 4]], [[0, 0]], "below 4"),
+        ([[0, 0]], [[0, 255]], "below 4"),
+        ([[0]], [[0, 0]], "shape"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(
+    truth: list[list[int]], called: list[list[int]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        count_frames(np.uint8(truth), np.uint8(called), protocol=FULL_WINDOW)
+
+
+def test_rates_by_hand_and_without_truth() -> None:
+    got = rates(np.array([[6, 2, 4], [0, 3, 0], [0, 0, 5]]))
+    np.testing.assert_allclose(got[0], [12 / 18, 6 / 10, 6 / 8])
+    assert np.isnan(got[1]).all()  # no truth: no score, however many predictions
+    np.testing.assert_array_equal(got[2], [0, 0, 0])
+    np.testing.assert_allclose(got[3], got[[0, 2]].mean(axis=0))  # the mean leaves it out
+    assert np.isnan(rates(np.zeros((2, 3), dtype=np.int64))).all()
+
+
+def test_intervals_are_deterministic_ordered_and_hold_the_value() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 50, size=(40, 6, 3))
+    got = estimate(counts, bootstrap=500, seed=1)
+    assert got.shape == (7, 3, 3)
+    np.testing.assert_array_equal(got[..., 0], rates(counts.sum(axis=0)))
+    assert np.all(got[..., 1] < got[..., 0])
+    assert np.all(got[..., 0] < got[..., 2])
+    np.testing.assert_array_equal(got, estimate(counts, bootstrap=500, seed=1))
+    assert not np.array_equal(got, estimate(counts, bootstrap=500, seed=2))
+    macro_width, widths = np.ptp(got[-1, 0, 1:]), np.ptp(got[:-1, 0, 1:], axis=-1)
+    assert macro_width < widths.mean()  # independent targets average out
+
+
+def test_interval_of_a_sensitivity_is_that_of_a_binomial_share() -> None:
+    hits = (np.arange(400) % 4 > 0).astype(int)  # one beat a record, three of four are found
+    counts = np.stack([hits, np.zeros(400, int), 1 - hits], axis=1)[:, None]
+    value, low, high = estimate(counts, bootstrap=4000, seed=3)[0, 1]
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
+    assert value == 0.75
+    assert low == pytest.approx(0.75 - half, abs=0.005)
+    assert high == pytest.approx(0.75 + half, abs=0.005)
+
+
+def test_intervals_resample_records_not_beats() -> None:
+    spread = np.array([[[10, 0, 0]], [[0, 0, 10]]] * 20)  # all beats of a record, or none
+    mixed = np.array([[[5, 0, 5]]] * 40)
+    assert np.ptp(estimate(spread, bootstrap=500, seed=0)[0, 1, 1:]) > 0.25
+    assert np.ptp(estimate(mixed, bootstrap=500, seed=0)[0, 1, 1:]) == 0
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(5)
+    covered = 0
+    for seed in range(200):
+        share = rng.beta(8, 2, size=41)
+        hits = rng.binomial(30, share)
+        counts = np.stack([hits, np.zeros(41, int), 30 - hits], axis=1)[:, None]
+        _, low, high = estimate(counts, bootstrap=300, seed=seed)[0, 1]
+        covered += low <= 0.8 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.parametrize(("n_records", "bootstrap"), [(1, 100), (5, 0)])
+def test_no_interval_from_one_record_or_without_resamples(n_records: int, bootstrap: int) -> None:
+    got = estimate(np.full((n_records, 2, 3), 4), bootstrap=bootstrap, seed=0)
+    assert not np.isnan(got[..., 0]).any()
+    assert np.isnan(got[..., 1:]).all()
+
+
+def test_a_resample_without_truth_does_not_spoil_the_interval() -> None:
+    counts = np.zeros((8, 2, 3), dtype=np.int64)
+    counts[:, 0] = [9, 1, 1]
+    counts[0, 1] = [1, 0, 1]  # one record in eight has the second wave
+    assert np.isfinite(estimate(counts, bootstrap=200, seed=0)).all()
+
+
+def test_each_point_takes_the_better_lead() -> None:
+    truth = np.array([100.0, 1000.0, 2000.0, 3000.0])
+    leads = [np.array([2004.0, 140.0, 1400.0]), np.array([92.0, 1401.0, 1996.0]), np.empty(0)]
+    got = better_lead_errors(truth, leads, search_ms=400)
+    np.testing.assert_array_equal(got, [-8, 400, 4, NAN])  # as near in two leads: the first
+    assert not len(better_lead_errors(np.empty(0), leads, search_ms=400))
+
+
+def test_records_count_the_same_whatever_their_length() -> None:
+    errors = [
+        np.array([0.0, 2.0]),
+        np.array([10.0, 10.0, 10.0, NAN]),
+        np.array([100.0]),
+        np.empty(0),
+    ]
+    got = average_records(errors, min_points=2)
+    assert (got.n_records, got.n_points, got.n_hits) == (2, 7, 6)
+    assert got.sensitivity == pytest.approx(6 / 7)
+    assert got.mean_ms == pytest.approx(5.5)
+    assert got.sd_ms == pytest.approx(np.sqrt(2) / 2)
+    every = average_records(errors, min_points=1)
+    assert (every.n_records, every.mean_ms) == (3, pytest.approx(111 / 3))
+    assert every.sd_ms == pytest.approx(np.sqrt(2) / 3)
+    none = average_records([np.empty(0)], min_points=2)
+    assert none.n_records == none.n_points == 0
+    assert np.isnan([none.sensitivity, none.mean_ms, none.sd_ms]).all()
