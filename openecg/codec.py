@@ -201,7 +201,7 @@ def to_frames(
     key, met, group = np.unique(
         frame * vocab.N_SYMBOLS + symbol, return_index=True, return_inverse=True
     )
-    overlap = np.bincount(group, weights=lengths, minlength=key.size)
+    overlap = np.bincount(group, weights=lengths, minlength=key.size).astype(np.float64)
     frame, symbol = np.divmod(key, vocab.N_SYMBOLS)
     overlap[symbol == vocab.ID_PACER_SPIKE] = np.inf
     order = np.lexsort((-met, overlap, frame))  # the last one of each frame wins

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from openecg.waves import KINDS, QRS, P, T
 
@@ -26,6 +27,7 @@ UNMARKED = "#d4d4d4"
 # Paper speed 25 mm/s: a large square, 5 mm, is 0.2 s wide and 0.5 mV high (AHA, Kligfield et al.,
 # Circulation 115:1306, 2007).
 SQUARE_S, SQUARE_MV = 0.2, 0.5
+MOST_SQUARES = 40  # higher strips, of a lead with an artefact, get no lines across
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> str:
             axes.set_title(title)
             axes.set_xlabel("epoch")
             axes.grid(color="#e6e6e6", linewidth=0.6)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if column != "loss":
                 axes.set_ylim(0, 1)
                 if all(history[column].isna().all() for history in histories.values()):
@@ -190,7 +192,7 @@ def strip(
         _bars(upper, truth, upper.get_ylim(), alpha=0.22)
         upper.plot(np.arange(signal.size) / fs_hz, signal, color="black", lw=0.8)
         upper.set_ylabel("mV")
-        for row, (_name, spans) in enumerate(rows.items()):
+        for row, spans in enumerate(rows.values()):
             _bars(lower, spans, (row - 0.36, row + 0.36), alpha=1.0)
         lower.set_yticks(range(len(rows)), list(rows))
         lower.set_ylim(len(rows) - 0.5, -0.5)
@@ -220,12 +222,14 @@ def _paper(axes: Axes, signal: npt.NDArray[np.float32], length_s: float) -> None
     high = max(high, low + 2 * SQUARE_MV)
     axes.set_xlim(0, length_s)
     axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3))
     axes.vlines(
         np.arange(0, length_s + SQUARE_S / 2, SQUARE_S), low, high, PAPER_LINE, lw=0.6, zorder=0
     )
-    n_lines = round((high - low) / SQUARE_MV) + 1
-    if n_lines <= 40:
-        axes.hlines(np.linspace(low, high, n_lines), 0, length_s, PAPER_LINE, lw=0.6, zorder=0)
+    n_squares = round((high - low) / SQUARE_MV)
+    if n_squares <= MOST_SQUARES:
+        rules = np.linspace(low, high, n_squares + 1)
+        axes.hlines(rules, 0, length_s, PAPER_LINE, lw=0.6, zorder=0)
 
 
 def _bars(axes: Axes, spans: Spans, limits: tuple[float, float], *, alpha: float) -> None:

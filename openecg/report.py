@@ -53,21 +53,21 @@ code { font-size: 0.92em; overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; margin: 0.8rem 0; }
 .scroll { overflow-x: auto; margin: 0.6rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem; font-size: 0.88rem; }
-caption span { display: block; max-width: min(46rem, 88vw); }
+.about { color: var(--soft); font-size: 0.88rem; margin: 0 0 0.4rem; }
 th, td { padding: 0.28rem 0.7rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; }
 thead th { border-bottom: 1px solid var(--line); text-align: right; }
 thead th.group { text-align: center; border-left: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; padding-left: 0.3rem; }
+tr:first-child th:first-child, td:first-child { text-align: left; padding-left: 0.3rem; }
 tbody tr:nth-child(even) { background: var(--shade); }
-tbody th.of { text-align: left; padding-top: 0.7rem; background: var(--page); }
+tbody th.of { text-align: left; padding: 0.7rem 0.3rem 0.2rem; background: var(--page); }
 td small { display: block; color: var(--soft); font-size: 0.8rem; line-height: 1.3; }
 td small.published { color: var(--link); }
 figure { margin: 1rem 0 1.6rem; }
 figure img { display: block; width: 100%; min-width: 45rem; height: auto; background: #ffffff;
   border-radius: 4px; }
 figure.small img { width: auto; max-width: 100%; min-width: min(34rem, 100%); margin: 0 auto; }
+figure .scroll { margin-bottom: 0.3rem; }
 figcaption { color: var(--soft); font-size: 0.88rem; max-width: 46rem; }
 dt { font-weight: 600; margin-top: 0.7rem; }
 dd { margin: 0 0 0 1.2rem; }
@@ -84,7 +84,7 @@ dd { margin: 0 0 0 1.2rem; }
   th, td { padding: 0.15rem 0.35rem; }
   figure img { min-width: 0; }
   figure, tr, h2, h3 { break-inside: avoid; }
-  h2, h3, caption { break-after: avoid; }
+  h2, h3, .about { break-after: avoid; }
 }
 """
 
@@ -227,8 +227,7 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         HEADLINE_COLUMNS,
     )
     for (dataset, split), rows in kept.groupby(["dataset", "split"], sort=False):
-        n_records = _range(rows["n_records"])
-        title = f"{dataset}, {split} split, {n_records} records"
+        title = f"{dataset}, {split} split, {_count(rows['n_records'], 'record')}"
         if str(dataset).startswith(SIMULATED):
             title += " (simulated data)"
         lines += ["", textwrap.shorten(title, HEADLINE_COLUMNS)]
@@ -237,12 +236,10 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
             own = _where(rows, system=system, seed=seed).set_index("wave")["f1"]
             scores = "".join(f"{_number(own.get(wave)):>7}" for wave in WAVES)
             one = _where(macro, dataset=dataset, split=split, system=system, seed=seed)
-            ends = [
-                _number(one[name].iloc[0]) if len(one) else _number(None)
-                for name in ("f1", "f1_lo", "f1_hi")
-            ]
+            f1, low, high = one[["f1", "f1_lo", "f1_hi"]].iloc[0] if len(one) else (None,) * 3
+            interval = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
             label = textwrap.shorten(_label(system, seed), 30, placeholder="…")
-            lines.append(f"  {label:30}{scores}   {ends[0]} [{ends[1]}, {ends[2]}]")
+            lines.append(f"  {label:30}{scores}   {_number(f1)}{interval}")
     return "\n".join(lines)
 
 
@@ -271,7 +268,8 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         worst = ranked.iloc[::-1].drop_duplicates("record_id").head(n_worst)
         n_records = ranked["record_id"].nunique()
         why = [
-            f"worst lead, record {rank} of {n_records} by it" for rank in range(1, len(worst) + 1)
+            f"worst lead of its record, rank {rank} of {n_records} records by it"
+            for rank in range(1, len(worst) + 1)
         ]
         others = ranked[~ranked["record_id"].isin(worst["record_id"])]
         medians = [
@@ -315,10 +313,11 @@ def _number(value: object) -> str:
     return NONE if value is None or pd.isna(value) else f"{value:.3f}"  # type: ignore[call-overload]
 
 
-def _range(values: Iterable[object]) -> str:
-    """Write the one value that is there, or the least and the most."""
-    found = sorted(set(values))  # type: ignore[type-var]
-    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+def _count(values: Iterable[int], what: str) -> str:
+    """Write how many of something there are, or the least and the most."""
+    least, most = min(values), max(values)
+    number = f"{least}" if least == most else f"{least} to {most}"
+    return f"{number} {what}{'s' if most != 1 else ''}"
 
 
 def _page(datasets: Sequence[str], sections: dict[str, str]) -> str:
@@ -364,7 +363,7 @@ def _table(caption: str, head: str, body: str, notes: Sequence[str] = ()) -> str
     sources = "".join(f"<li>{escape(note)}</li>" for note in notes)
     below = f'<div class="sources">Sources of the known numbers<ol>{sources}</ol></div>\n'
     return (
-        f'<div class="scroll"><table><caption><span>{escape(caption)}</span></caption>\n'
+        f'<p class="about">{escape(caption)}</p>\n<div class="scroll"><table>\n'
         f"<thead>{head}</thead>\n<tbody>{body}</tbody></table></div>\n{below if notes else ''}"
     )
 
@@ -373,12 +372,12 @@ def _about(rows: pd.DataFrame, *more: str) -> str:
     """Say what the rows of a table rest on."""
     seeds = sorted({seed for seed in rows["seed"] if seed}, key=int)
     parts = [
-        f"{rows['split'].iloc[0]} split, {_range(rows['n_records'])} records, "
-        f"{_range(rows['n_sequences'])} strips (record, lead, window)",
         *more,
+        f"{rows['split'].iloc[0]} split, {_count(rows['n_records'], 'record')}, "
+        f"{_count(rows['n_sequences'], 'strip')} (record, lead, window)",
         f"seeds of the trained settings: {', '.join(seeds) or 'none'}",
-        f"in brackets 95 % intervals from {_range(rows['bootstrap'])} bootstrap resamples of the "
-        "records",
+        f"in brackets 95 % intervals from {_count(rows['bootstrap'], 'bootstrap resample')} "
+        "of the records",
     ]
     return "; ".join(parts) + "."
 
@@ -402,8 +401,9 @@ def _rate(row: pd.DataFrame) -> str:
     """Write F1 and its interval, given the one row of a table that holds them, or none."""
     if row.empty:
         return NONE
-    low, high = _number(row["f1_lo"].iloc[0]), _number(row["f1_hi"].iloc[0])
-    return f"{_number(row['f1'].iloc[0])}<small>[{low}, {high}]</small>"
+    f1, low, high = (row[name].iloc[0] for name in ("f1", "f1_lo", "f1_hi"))
+    interval = "" if pd.isna(low) else f"<small>[{_number(low)}, {_number(high)}]</small>"
+    return _number(f1) + interval
 
 
 def _published_name(system: str) -> str:
@@ -480,7 +480,7 @@ def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     ]
     html = ""
     for heading, rows in _places_scored(_where(table, lead_group="all")):
-        caption = _about(rows, "F1 of frames of 20 ms, all leads, both protocols")
+        caption = _about(rows, "F1 of frames of 20 ms, both protocols, all leads")
         html += heading + _score_table(rows, published, columns, caption)
     return html
 
@@ -503,10 +503,10 @@ def _macro_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
         ]
         caption = _about(
             _where(rows, lead_group="all"),
-            "mean F1 of P on, P off, QRS on, QRS off, T on and T off",
+            "Mean F1 of P on, P off, QRS on, QRS off, T on and T off",
             *[
-                f"{_range(_where(rows, lead_group=group)['n_records'])} records have "
-                f"{'a ' if group == 'first' else ''}{LEAD_GROUPS[group]}"
+                f"{LEAD_GROUPS[group]}: "
+                + _count(_where(rows, lead_group=group)["n_records"], "record")
                 for group in groups
                 if group != "all"
             ],
@@ -546,23 +546,24 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                     + _known(published, notes, metric="sensitivity", **place),
                     _number(row["ppv"]) + _known(published, notes, metric="ppv", **place),
                     f"{_ms(row['mean_ms'], sign='+')} ± {_ms(row['sd_ms'])}",
-                    _ms(row["median_ms"], sign="+"),
+                    _ms(row["median_ms"]),
                     _ms(row["p95_ms"]),
                     *(f"{int(row[name])}" for name in ("n_true", "n_pred", "n_hits")),
                 ]
                 body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
         caption = _about(
             rows,
-            "protocol annotated_span, Martinez tolerances, all leads",
-            "errors are predicted minus reference in ms, over matched boundaries; p95 is of the "
-            "absolute error",
+            "Protocol annotated_span, Martinez tolerances, all leads",
+            "errors are predicted minus reference in ms, over matched boundaries; median and p95 "
+            "are of the absolute error",
         )
         html += heading + _table(caption, head, body, notes)
     return html
 
 
 def _ms(value: float, *, sign: str = "") -> str:
-    return NONE if pd.isna(value) else f"{value:{sign}.1f}"
+    """Write a time in ms with one decimal; a rounded zero has no minus."""
+    return NONE if pd.isna(value) else f"{round(value, 1) + 0.0:{sign}.1f}"
 
 
 def _automatic_tables(paths: Sequence[Path]) -> str:
@@ -580,23 +581,26 @@ def _automatic_tables(paths: Sequence[Path]) -> str:
             known = [name for name in table if str(name).startswith("published")]
             table = table.drop(columns=[*known, "source"], errors="ignore")
         else:
-            caption += " Equal to the published figures, they show that the scorer is right."
+            caption += " Where they equal the published figures, the scorer agrees with others'."
         notes = list(dict.fromkeys(table.get("source", pd.Series(dtype=str)).dropna()))
-        table = table.drop(columns="source", errors="ignore")
+        table = table.drop(columns="source", errors="ignore").set_index("protocol")
         head = "".join(f"<th>{escape(str(name)).replace('_', ' ')}</th>" for name in table)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>\n"
-            for row in table.itertuples(index=False, name=None)
-        )
+        body = ""
+        for protocol, rows in table.groupby(level=0, sort=False):
+            body += f'<tr><th class="of" colspan="{len(table.columns)}">{escape(str(protocol))}'
+            body += "</th></tr>\n"
+            for _, row in rows.iterrows():
+                cells = "".join(f"<td>{_cell(name, row[name])}</td>" for name in table)
+                body += f"<tr>{cells}</tr>\n"
         html += f"<h3>{escape(dataset)}</h3>\n" + _table(caption, f"<tr>{head}</tr>", body, notes)
     return html
 
 
-def _cell(value: object) -> str:
-    """Write any value of a table."""
+def _cell(column: str, value: object) -> str:
+    """Write any value of a table, by the unit its column names."""
     if isinstance(value, float):
-        return NONE if np.isnan(value) else f"{value:.4g}"
-    return escape(str(value))
+        return _ms(value) if column.endswith("_ms") else _number(value)
+    return escape(str(value)).replace("_", " ")
 
 
 def _curves_html(histories: dict[str, pd.DataFrame]) -> str:

@@ -311,13 +311,15 @@ def _pack_qtdb(made: Iterator[Simulated]) -> dict[str, bytes]:
     names = []
     for i, record in enumerate(made):
         strip, name = record.strip, record.record_id
-        digital = np.clip(np.rint(strip.signal * 200), -2048, 2047).astype(np.int64)
-        # The three ways in which QTDB writes 200 units per mV; gain 0 stands for the default.
-        rate, gain, end = (
-            ("250/360", "200(0) 11 1024", "\r\n"),
-            ("250/128", "0 12 0", "\n"),
-            ("250", "200 12 0", "\n"),
+        # The three ways in which QTDB writes 200 units per mV. The first leaves an offset of
+        # 5.12 mV in the signal; gain 0 of the second stands for the default.
+        rate, gain, offset, end = (
+            ("250/360", "200(0) 11 1024", 1024, "\r\n"),
+            ("250/128", "0 12 0", 0, "\n"),
+            ("250", "200 12 0", 0, "\n"),
         )[i % 3]
+        digital = np.rint(strip.signal * 200).astype(np.int64) + offset
+        digital = np.clip(digital, -2048, 2047)
         lines = [f"{name} 2 {rate} {digital.shape[1]}"]
         for row, lead in enumerate(QTDB_LEADS[i % len(QTDB_LEADS)]):
             lines.append(

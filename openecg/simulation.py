@@ -301,9 +301,12 @@ def simulate_strip(
         Only waves that lie in the recording as a whole are drawn and listed.
     """
     seconds = n_samples / fs_hz
-    waves, spike_times = _heart(kind, seconds, rng)
     edge = 2 * SCATTER_LIMIT_S
-    waves = [wave for wave in waves if wave.on_s > edge and wave.off_s < seconds - edge]
+    waves = [
+        wave
+        for wave in _heart(kind, seconds, rng)
+        if wave.on_s > edge and wave.off_s < seconds - edge
+    ]
     rows = [LEADS.index(lead) for lead in leads]
     chest = np.array([lead not in LIMB_LEADS for lead in leads])
 
@@ -325,17 +328,22 @@ def simulate_strip(
     groups = [np.flatnonzero(~chest), *(np.array([row]) for row in np.flatnonzero(chest))]
     groups = [group for group in groups if group.size]
     beat_gain = rng.normal(1.0, 0.03, len(waves))
+    courses: dict[tuple[int, bool, int], Floats] = {}  # of the dipole, (3, length)
     for w, wave in enumerate(waves):
         shape = shapes[wave.kind, wave.ectopic]
         for group in groups:
             start, stop = on[group[0], w], off[group[0], w]
-            lobes = _lobes(shape, int(stop - start) + 1, wave.kind)
-            drawn = beat_gain[w] * torso[group] @ shape[:, 2:].T @ lobes
+            length = int(stop - start) + 1
+            key = (wave.kind, wave.ectopic, length)
+            if key not in courses:
+                courses[key] = shape[:, 2:].T @ _lobes(shape, length, wave.kind)
+            drawn = beat_gain[w] * torso[group] @ courses[key]
             waves_mv[group, start : stop + 1] += drawn
             # An annotated peak lies between the ends, not on them.
             peak[group, w] = start + 1 + np.abs(drawn[:, 1:-1]).argmax(axis=1)
 
-    spikes = np.array([round(t * fs_hz) for t in spike_times if 0 <= t < seconds - 0.1], np.int64)
+    paced_s = np.array([wave.on_s for wave in waves if wave.beat == "/"])
+    spikes = np.rint((paced_s - SPIKE_BEFORE_QRS_S) * fs_hz).astype(np.int64)
     signal = waves_mv + torso @ _atria(kind, n_samples, fs_hz, rng)
     signal[:, spikes] += torso @ (rng.uniform(0.25, 0.7) * turn @ np.array([[-0.4], [0.8], [-0.5]]))
     signal += ELECTRODES_TO_LEADS[rows] @ _noise(n_samples, fs_hz, rng)
@@ -356,8 +364,8 @@ def simulate_strip(
     )
 
 
-def _heart(kind: Kind, seconds: float, rng: np.random.Generator) -> tuple[list[_Wave], list[float]]:
-    """Lay out the waves and pacemaker pulses of a strip, some before and behind it too."""
+def _heart(kind: Kind, seconds: float, rng: np.random.Generator) -> list[_Wave]:
+    """Lay out the waves of a strip, some before and behind it too."""
     pr_s = rng.uniform(*kind.pr_s)
     p_s = min(rng.uniform(0.085, 0.11), pr_s - 0.035)
     qrs_s = rng.uniform(*QRS_DURATION_S[kind.qrs])
@@ -365,7 +373,6 @@ def _heart(kind: Kind, seconds: float, rng: np.random.Generator) -> tuple[list[_
     # Fridericia: QT grows with the cube root of the interval; wide QRS add their excess.
     qt_s = rng.uniform(0.37, 0.41) + (qrs_s - 0.09)
     waves: list[_Wave] = []
-    spikes: list[float] = []
     before_s = 1.0
     last_qrs_s = -np.inf
     for p_on_s, on_s, ectopic in _beats(kind, pr_s, seconds, rng):
@@ -373,19 +380,15 @@ def _heart(kind: Kind, seconds: float, rng: np.random.Generator) -> tuple[list[_
             waves.append(_Wave(P, "p", p_on_s, p_on_s + p_s))
         if on_s is None:
             continue
-        paced = kind.qrs == "paced" and not ectopic
+        beat = "V" if ectopic else "/" if kind.qrs == "paced" else "N"
         width_s = rng.uniform(*QRS_DURATION_S["ectopic"]) if ectopic else qrs_s
-        waves.append(
-            _Wave(QRS, "V" if ectopic else "/" if paced else "N", on_s, on_s + width_s, ectopic)
-        )
-        if paced:
-            spikes.append(on_s - SPIKE_BEFORE_QRS_S)
+        waves.append(_Wave(QRS, beat, on_s, on_s + width_s, ectopic))
         if np.isfinite(last_qrs_s):
             before_s = min(max(on_s - last_qrs_s, 0.4), 1.3)
         last_qrs_s = on_s
         off_s = on_s + qt_s * before_s ** (1 / 3) + (width_s - qrs_s)
         waves.append(_Wave(T, "t", off_s - t_s, off_s, ectopic))
-    return _apart(waves), spikes
+    return _apart(waves)
 
 
 def _apart(waves: list[_Wave]) -> list[_Wave]:
@@ -461,7 +464,7 @@ def _shapes(kind: Kind, turn: Floats, rng: np.random.Generator) -> dict[tuple[in
         discordant = ((0.0, 1.0, -0.14, 0.18, -0.22),)
     ectopic_t: _Shape = ((0.0, 1.0, -0.05, -0.37, -0.21),)
     return {
-        (P, False): personal(P_SHAPE, rng.uniform(0.8, 1.5), 8.0),
+        (P, False): personal(P_SHAPE, rng.uniform(0.5, 1.0), 8.0),
         (QRS, False): personal(QRS_SHAPES[kind.qrs], qrs_gain, 4.0),
         (T, False): personal(discordant, qrs_gain, 8.0)
         if wide
@@ -524,11 +527,12 @@ def _noise(n_samples: int, fs_hz: float, rng: np.random.Generator) -> Floats:
     wander_mv, hum_mv, muscle_mv = np.exp(
         rng.uniform(np.log([0.004, 0.0003, 0.003]), np.log([0.06, 0.003, 0.018]))
     )
-    noise = np.zeros((n, n_samples))
-    for hertz in rng.uniform([0.05, 0.15, 0.2, 0.4], [0.15, 0.3, 0.4, 0.7]):
-        swing, phase = rng.normal(0.0, wander_mv / 1.4, (n, 1)), rng.uniform(0, 2 * np.pi, (n, 1))
-        noise += swing * np.sin(2 * np.pi * hertz * time_s + phase)
-    noise += hum_mv * rng.normal(0.0, 1.0, (n, 1)) * np.sin(2 * np.pi * 50 * time_s + rng.random())
+    # Phases differ between electrodes: each takes its own parts of sine and cosine.
+    hertz = np.append(rng.uniform([0.05, 0.15, 0.2, 0.4], [0.15, 0.3, 0.4, 0.7]), 50.0)
+    level_mv = np.append(np.full(4, wander_mv / 1.4), hum_mv / 1.4)
+    angle = 2 * np.pi * hertz[:, None] * time_s
+    noise: Floats = rng.normal(0.0, level_mv, (n, 5)) @ np.sin(angle)
+    noise += rng.normal(0.0, level_mv, (n, 5)) @ np.cos(angle)
     knots_s = np.arange(0.0, n_samples / fs_hz + 1.0, 0.5)
     white = rng.normal(0.0, 1.0, (n, n_samples + 1))
     for row in range(n):

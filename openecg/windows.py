@@ -59,9 +59,9 @@ def cut_windows(
 
     Notes
     -----
-    In long leads windows start at the nearest multiples of 20 ms that are whole samples, so that a
-    start is a whole sample at the working rate too. If a cluster reaches to the ends of a lead that
-    is no whole number of windows long, the part that does not fit is left out.
+    In long leads windows start at multiples of 20 ms that are whole samples, so that a
+    start is a whole sample at the working rate too. Where a cluster reaches to the end of a lead
+    that is no whole number of windows long, the marks that do not fit are left out.
     """
     exact = Fraction(str(fs_hz)) * Fraction(str(window_s))
     if exact.denominator != 1:
@@ -124,7 +124,9 @@ def _clusters(waves: Waves, *, max_gap: float) -> list[tuple[int, int]]:
 
 
 def _fit(first: int, last: int, length: int, *, grid: int, n_samples: int) -> int:
-    """Start of ``length`` samples centred on a cluster, on the grid and inside the lead."""
-    centred = (first + last + 1 - length) // 2
-    latest = (n_samples - length) // grid * grid
-    return min(max(round(centred / grid) * grid, 0), latest)
+    """Start of ``length`` samples on the grid and inside the lead.
+
+    They are centred on the cluster, or begin with it where it is longer than they are.
+    """
+    start = min(first, (first + last + 1 - length) // 2)
+    return max(min(start, n_samples - length) // grid * grid, 0)

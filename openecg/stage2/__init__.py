@@ -1,0 +1,1 @@
+"""Neural networks that classify the frames of a lead."""

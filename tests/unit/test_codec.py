@@ -176,7 +176,7 @@ def test_frames_survive_becoming_events(frames: list[int]) -> None:
 
 @pytest.mark.parametrize("frames", [[4, 13], [-1], [0.5], [[4]]])
 def test_bad_frames_are_refused(frames: Any) -> None:
-    with pytest.raises(ValueError, match="symbol id|array of integers"):
+    with pytest.raises(ValueError, match=r"symbol id|array of integers"):
         codec.from_frames(frames)
 
 

@@ -1,3 +1,4 @@
+import math
 from itertools import groupby
 
 import numpy as np
@@ -95,7 +96,9 @@ def test_events_of_a_strip() -> None:
 @st.composite
 def strips(draw: st.DrawFn) -> npt.NDArray[np.uint8]:
     """Make segments down to one sample, with and without spikes of one sample."""
-    parts = draw(st.lists(st.tuples(st.sampled_from("_pqrstw*"), st.integers(1, 9)), min_size=1))
+    parts = draw(
+        st.lists(st.tuples(st.sampled_from("_pqrstw*"), st.integers(1, 9)), min_size=1, max_size=15)
+    )
     line = "".join("*" if char == "*" else char * n for char, n in parts)
     repeats = draw(st.integers(1, 20))
     return np.array([CHAR_TO_ID[char] for char in line * repeats], dtype=np.uint8)
@@ -112,11 +115,9 @@ def test_the_grid_never_drifts(symbols: npt.NDArray[np.uint8], fs_hz: float) -> 
     per_unit = fs_hz / 250
     assert abs(len(on_units) - len(symbols) / per_unit) <= 0.5
     for unit, symbol in enumerate(on_units):
-        first = int(unit * per_unit + 1e-9)
-        after = (
-            symbols[first:] if unit == len(on_units) - 1 else symbols[first:][: int(per_unit) + 2]
-        )
-        assert symbol in after
+        first, stop = int(unit * per_unit + 1e-9), math.ceil((unit + 1) * per_unit - 1e-9)
+        is_last = unit == len(on_units) - 1
+        assert symbol in (symbols[first:] if is_last else symbols[first:stop])
 
 
 @given(strips(), st.sampled_from(RATES))
@@ -150,7 +151,7 @@ def test_bounds_lie_within_2_ms_where_nothing_is_short(lengths: list[int], fs_hz
 def test_bounds_between_two_points_fall_to_both_sides_equally() -> None:
     """At 500 Hz half of the bounds lie right between two grid points."""
     moved = []
-    for first in range(1, 401):
+    for first in range(5, 405):
         symbols = np.repeat([2, 4], [first, 500 - first]).astype(np.uint8)
         moved.append(on_grid(symbols, fs_hz=500)[0][1] - 2 * first)
     assert sorted(set(moved)) == [-2, 0, 2]
@@ -168,7 +169,7 @@ def test_what_has_no_room_left_is_dropped(first: int) -> None:
     """Twelve samples of 1 ms hold six symbols but no more than four units."""
     symbols = np.repeat([2, 4, 5, 6, 7, 8, 4, 2], [40 + first, 2, 2, 2, 2, 2, 2, 40])
     events = on_grid(symbols.astype(np.uint8), fs_hz=1000)
-    assert sum(ms for _, ms in events) in (88 + first // 4 * 4, 92 + first // 4 * 4)
+    assert sum(ms for _, ms in events) == 4 * round((92 + first) / 4)
     assert 2 <= len(events) - 2 <= 4
 
 

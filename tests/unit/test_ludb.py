@@ -10,7 +10,7 @@ from openecg.datasets import ludb
 from openecg.datasets.base import LEADS, load_layout
 from openecg.errors import ConfigError, DataError
 from openecg.waves import QRS, P, T
-from tests.unit.tiny_zips import CSV_HEAD, LUDB_ROWS, MARKS, marks_file, write_zip
+from tests.unit.tiny_zips import CSV_HEAD, LUDB_ROWS, MARKS, backward_marks, marks_file, write_zip
 from tests.unit.tiny_zips import LEADS as EXTENSIONS
 from tests.unit.tiny_zips import wfdb_files as files_of
 
@@ -110,12 +110,6 @@ def lines(old: str, new: str) -> bytes:
     return HEA.replace(old.encode(), new.encode())
 
 
-def unsorted_marks() -> bytes:
-    # Words of the MIT format: symbol code << 10 | interval; SKIP (59) carries a longer interval.
-    words = [39 << 10 | 60, 59 << 10, 0xFFFF, 0xFFE0, 1 << 10, 0]
-    return np.array(words, dtype="<u2").tobytes()
-
-
 ELEVEN = files_of("1", fs_hz=500, n_samples=500, leads=tuple(EXTENSIONS[:11]))
 DOUBLED = files_of("1", fs_hz=500, n_samples=500, leads=("II", *EXTENSIONS[1:]))
 THIRTEEN = files_of("1", fs_hz=500, n_samples=500, leads=(*EXTENSIONS, "vx"))
@@ -153,7 +147,7 @@ RECORDS: list[tuple[str, Mapping[str, bytes | None]]] = [
         "data/1.ii: mark ')' at sample 500 lies outside",
         {"data/1.ii": marks_file(np.array([60, 70, 500]), ["(", "N", ")"])},
     ),
-    ("data/1.ii: marks must be in time order", {"data/1.ii": unsorted_marks()}),
+    ("data/1.ii: marks must be in time order", {"data/1.ii": backward_marks()}),
     ("data/1.ii is at 250 Hz", {"data/1.ii": marks_file(*MARKS, fs_hz=250)}),
     ("cannot be read as WFDB", {"data/1.ii": b"\x01"}),
 ]

@@ -18,7 +18,7 @@ def smooth_beats(fs_hz: float) -> npt.NDArray[np.float64]:
     return bumps
 
 
-@pytest.mark.parametrize("fs_hz", RATES)
+@pytest.mark.parametrize("fs_hz", [500.0, 1000.0])
 def test_spikes_are_found_at_their_sample(fs_hz: float) -> None:
     signal = smooth_beats(fs_hz)
     where = np.rint((np.arange(1, 9) + 0.3) * fs_hz).astype(np.int64)

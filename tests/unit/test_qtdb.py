@@ -8,7 +8,7 @@ from openecg.archive import Archive
 from openecg.datasets import qtdb
 from openecg.errors import DataError
 from openecg.waves import NOT_MARKED, QRS, P, T
-from tests.unit.tiny_zips import marks_file, wfdb_files, write_zip
+from tests.unit.tiny_zips import backward_marks, marks_file, wfdb_files, write_zip
 
 
 def test_both_leads_carry_the_marks_of_the_expert(tmp_path: Path) -> None:
@@ -68,11 +68,13 @@ def test_u_waves_are_dropped_with_their_brackets_and_beats_are_qrs(tmp_path: Pat
 
 def test_refuses_an_unknown_annotator_symbol_or_record(tmp_path: Path) -> None:
     changes = {"sel30.pu1": marks_file(np.array([60, 70, 80]), ["(", "L", ")"]), "sel30.q1c": None}
+    changes["sel30.pu0"] = backward_marks()
     with Archive(write_zip(tmp_path / "x.zip", "qtdb", changes)) as archive:
         for message, extension in (
             ("unknown annotator 'q2c'; allowed are q1c, pu0, pu1", "q2c"),
             (r"sel30\.pu1: unknown annotation symbol 'L' at sample 70; allowed are", "pu1"),
             (r"no member sel30\.q1c", "q1c"),
+            (r"sel30\.pu0: marks must be in time order, but sample 28 follows", "pu0"),
         ):
             for read in (qtdb.read_marks, qtdb.read_waves):
                 with pytest.raises(DataError, match=message):

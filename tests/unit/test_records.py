@@ -11,7 +11,9 @@ from openecg.errors import ConfigError, DataError
 from openecg.index import index_records
 from openecg.records import SCHEMA, read_records
 from openecg.waves import QRS, P, T
-from tests.unit.tiny_zips import marks_file, members, write_zip
+from tests.unit.tiny_zips import MARKS, marks_file, members, write_zip
+
+ISP_MARKS = [[100, 300, 500], [-1, -1, -1], [200, 400, 700]]
 
 
 def indexed(archive: Path, layout: str, parts: int = 2) -> Path:
@@ -51,6 +53,8 @@ def test_one_row_per_record_and_lead_in_the_order_of_the_index(
         for name in ("dataset", "split", "fold", "rhythm", "paced"):
             assert row[name] == listed[row["record_id"]][name]
         assert row["wave_kind"] == [P, QRS, T]
+        marks = [row[name] for name in ("wave_on", "wave_peak", "wave_off")]
+        assert marks == (ISP_MARKS if layout == "isp" else MARKS[0].reshape(3, 3).T.tolist())
         assert len(row["signal"]) == {"ludb": 500, "qtdb": 501, "isp": 999}[layout]
         assert row["fs_hz"] == {"ludb": 500, "qtdb": 250, "isp": 1000}[layout]
 

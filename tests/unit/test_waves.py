@@ -214,7 +214,7 @@ def test_frames_behind_the_end_are_ignored_only_when_masked() -> None:
     n_samples=st.integers(100, 12_000),
     ends=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_label_transitions_lie_within_half_a_frame(
     fs_hz: float, n_samples: int, ends: tuple[float, float]
 ) -> None:
@@ -242,7 +242,7 @@ def test_label_transitions_lie_within_half_a_frame(
 
 
 @given(train=wave_trains(), fs_hz=st.sampled_from(RATES), frame_ms=st.sampled_from([4.0, 20.0]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_original_labels_follow_from_the_masked_ones(
     train: tuple[Waves, int], fs_hz: float, frame_ms: float
 ) -> None:
@@ -281,7 +281,7 @@ def test_complete_waves_leave_nothing_unknown_inside_the_span(train: tuple[Waves
 
 
 @given(train=wave_trains(), fs_hz=st.sampled_from([250.0, 257.0, 360.0, 500.0, 1000.0]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_labels_at_any_frame_length_come_back_from_ms(
     train: tuple[Waves, int], fs_hz: float
 ) -> None:

@@ -68,7 +68,7 @@ def test_clusters_get_windows_of_their_own_and_none_lies_outside() -> None:
 def test_a_gap_of_exactly_the_limit_does_not_split() -> None:
     joined = cut_windows(beats(5000, 17_520), n_samples=50_000, fs_hz=250.0, window_s=10.0)
     split = cut_windows(beats(5000, 17_521), n_samples=50_000, fs_hz=250.0, window_s=10.0)
-    assert [start for start, _ in joined] == [3755, 16_255]  # the four between hold no mark
+    assert [start for start, _ in joined] == [3760, 16_260]  # the four between hold no mark
     assert [start for start, _ in split] == [3750, 16_270]
 
 
@@ -81,7 +81,7 @@ def test_a_long_record_without_marks_has_no_window() -> None:
     seconds=st.floats(10.1, 400.0),
     places=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_windows_cover_the_marks_with_as_few_as_possible(
     fs_hz: float, seconds: float, places: list[float]
 ) -> None:
@@ -104,9 +104,11 @@ def test_windows_cover_the_marks_with_as_few_as_possible(
     covered = np.zeros(n_samples, dtype=bool)
     for start in starts:
         covered[start : start + window] = True
-    # What no grid position inside the record can hold: under one window if the record is long.
-    if len(windows) < n_samples // window and at[-1] + 10 < n_samples - fs_hz:
-        assert covered[waves.marks].all()
+    assert all(waves_in_window(waves, start, window).kind.size for start in starts)
+    for run, length in zip(runs, lengths, strict=True):
+        # Marks are lost only where a cluster fills the lead or ends less than 100 ms before it.
+        if length + 2 * window <= n_samples and run[-1] + 10 < n_samples - fs_hz / 10:
+            assert covered[waves.marks[np.isin(waves.peak, run)]].all()
 
 
 def test_waves_are_counted_from_the_window_and_cut_marks_are_not_marked() -> None:

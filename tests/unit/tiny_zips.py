@@ -64,6 +64,15 @@ def marks_file(samples: np.ndarray, symbols: list[str], fs_hz: float | None = No
         return (Path(folder) / "x.a").read_bytes()
 
 
+def backward_marks() -> bytes:
+    """Make an annotation file with marks at samples 60 and 28, which wfdb itself does not write.
+
+    Words of the MIT format: symbol code << 10 | interval; SKIP (59) holds an interval of 32 bits.
+    """
+    words = [39 << 10 | 60, 59 << 10, 0xFFFF, 0xFFE0, 1 << 10, 0]
+    return np.array(words, dtype="<u2").tobytes()
+
+
 @cache
 def _usual_marks() -> bytes:
     return marks_file(*MARKS)

@@ -1,0 +1,136 @@
+"""Weights and all that is needed to use them, in one safetensors file; nothing is unpickled."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from openecg.errors import ConfigError, DataError
+from openecg.files import written_aside
+from openecg.stage2.engine import build_model
+from openecg.stage2.losses import CLASSES
+from openecg.stage2.settings import Setting
+
+KEY = "openecg"  # one metadata entry, because the format keeps several in no fixed order
+FORMAT = "openecg frame classifier 1"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from and what it takes in.
+
+    Attributes
+    ----------
+    name : str
+        Name of the setting.
+    setting : dict
+        Its values, as `openecg.stage2.settings.Setting.to_dict` gives them.
+    seed : int
+        Seed of the training.
+    code : str
+        Hash of the code that trained it.
+    data : str
+        Hash of the training windows.
+    fs_hz : float
+        Sampling rate in Hz.
+    n_samples, n_frames : int
+        Samples and frames of a window.
+    """
+
+    name: str
+    setting: dict[str, Any]
+    seed: int
+    code: str
+    data: str
+    fs_hz: float
+    n_samples: int
+    n_frames: int
+
+    @property
+    def frame_ms(self) -> float:
+        """Length of a frame in ms."""
+        return self.n_samples * 1000 / (self.fs_hz * self.n_frames)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and a JSON object, whole or not at all; equal content gives equal bytes."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {KEY: json.dumps(content, sort_keys=True)}
+    with written_aside(path) as aside:
+        aside.write_bytes(safetensors.torch.save(plain, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file of `write_tensors`.
+
+    Raises
+    ------
+    DataError
+        If it is not there, not safetensors, cut short, or not from this project.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: not a readable safetensors file: {error}") from error
+    try:
+        content = json.loads(metadata[KEY])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: no openecg metadata; found {sorted(metadata)}") from error
+    return tensors, content
+
+
+def save_checkpoint(weights: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
+    """Write a trained model.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        The state of the network.
+    origin : Origin
+        Its setting, seed and input.
+    path : Path
+        Safetensors file to write.
+    """
+    content = asdict(origin) | {"format": FORMAT, "classes": CLASSES}
+    write_tensors(weights, content, path)
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, Origin]:
+    """Read a trained model.
+
+    Returns
+    -------
+    network : nn.Module
+        On the CPU.
+    origin : Origin
+        Its setting, seed and input.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or foreign, of another format or other classes, or its weights do
+        not fit its setting.
+    """
+    weights, content = read_tensors(path)
+    for key, wanted in (("format", FORMAT), ("classes", list(CLASSES))):
+        found = content.pop(key, None)
+        if found != wanted:
+            raise DataError(f"{path}: {key} {found!r}; this version reads {wanted!r}")
+    try:
+        origin = Origin(**content)
+        with torch.device("meta"):
+            network = build_model(Setting.from_dict(origin.setting).model)
+        network.load_state_dict(weights, assign=True)
+    except (TypeError, ConfigError, ModuleNotFoundError, RuntimeError) as error:
+        raise DataError(
+            f"{path}: does not hold its model: {' '.join(str(error).split())}"
+        ) from error
+    return network, origin

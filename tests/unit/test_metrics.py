@@ -1,0 +1,319 @@
+"""Metric tables from small prediction files and shards with known answers."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from openecg.errors import DataError
+from openecg.files import read_tsv, write_parquet
+from openecg.metrics import collect_metrics, score_boundaries, score_frames
+from openecg.score import PROTOCOLS, TOLERANCES
+from openecg.waves import BOUNDARIES, IGNORE
+
+NAN = np.nan
+TWELVE = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+Strip = dict[str, Any]
+
+
+def strip(record_id: str, lead: str, split: str = "validation", window: int = 0) -> Strip:
+    """One P, QRS and T, each 100 ms, marked from 1000 to 1700 ms; a second QRS lacks its end."""
+    labels = np.zeros(500, dtype=np.uint8)
+    for kind, first in ((1, 50), (2, 60), (3, 80)):
+        labels[first : first + 5] = kind
+    labels[:50] = labels[90:] = IGNORE
+    return {
+        "dataset": "ludb",
+        "record_id": record_id,
+        "lead": lead,
+        "split": split,
+        "window": window,
+        "labels": labels,
+        "wave_kind": [1, 2, 3, 2],
+        "on_ms": [1000.0, 1200.0, 1600.0, 1750.0],
+        "peak_ms": [1050.0, 1250.0, 1650.0, 1790.0],
+        "off_ms": [1100.0, 1300.0, 1700.0, NAN],
+        "span_on_ms": 1000.0,
+        "span_off_ms": 1750.0,
+    }
+
+
+def perfect(truth: Strip, **changes: Any) -> Strip:
+    """Predict all that is marked in a strip."""
+    keys = ("dataset", "record_id", "lead", "split", "window", "wave_kind", "on_ms", "off_ms")
+    frames = np.where(truth["labels"] == IGNORE, 0, truth["labels"])
+    row = {name: truth[name] for name in keys} | {"system": "F", "seed": "0", "frames": frames}
+    return row | changes
+
+
+def write(path: Path, rows: Iterable[Strip]) -> Path:
+    kinds = {
+        "labels": pa.list_(pa.uint8()),
+        "frames": pa.list_(pa.uint8()),
+        "wave_kind": pa.list_(pa.uint8()),
+        "window": pa.int32(),
+    }
+    kinds |= {name: pa.list_(pa.float64()) for name in ("on_ms", "peak_ms", "off_ms")}
+    rows = list(rows)
+    columns = {
+        name: pa.array([row[name] for row in rows], type=kinds.get(name)) for name in rows[0]
+    }
+    write_parquet(pa.table(columns), path)
+    return path
+
+
+def score(
+    folder: Path, truth: list[Strip], predicted: list[Strip], bootstrap: int = 50
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score with the truth spread over two shards, in reverse order."""
+    half = len(truth) // 2
+    shards = [
+        write(folder / "s1.parquet", truth[half:]),
+        write(folder / "s0.parquet", truth[:half]),
+    ]
+    predictions = write(folder / "p.parquet", predicted)
+    frames, boundaries = folder / "frames.tsv", folder / "boundaries.tsv"
+    how = {"predictions": predictions, "shards": shards, "bootstrap": bootstrap, "seed": 0}
+    score_frames(table=frames, **how)
+    score_boundaries(table=boundaries, **how)
+    return read_tsv(frames), read_tsv(boundaries)
+
+
+def one(table: pd.DataFrame, **chosen: object) -> pd.Series:
+    for name, value in chosen.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def four() -> list[Strip]:
+    return [strip(r, lead) for r in ("2", "10") for lead in ("II", "V1")]
+
+
+def test_a_perfect_prediction_scores_one_in_every_row(tmp_path: Path) -> None:
+    truth = four()
+    frames, boundaries = score(tmp_path, truth, [perfect(row) for row in reversed(truth)])
+    assert (
+        " ".join(frames.columns)
+        == "system seed dataset split protocol lead_group wave f1 f1_lo f1_hi sensitivity ppv"
+        " tp fp fn n_records n_sequences bootstrap"
+    )
+    assert (
+        " ".join(boundaries.columns)
+        == "system seed dataset split protocol tolerance lead_group boundary tolerance_ms"
+        " f1 f1_lo f1_hi sensitivity sensitivity_lo sensitivity_hi ppv ppv_lo ppv_hi"
+        " mean_ms sd_ms median_ms p95_ms n_true n_pred n_hits n_boundaries"
+        " n_records n_sequences bootstrap"
+    )
+    for table in (frames, boundaries):
+        rates = table[["f1", "f1_lo", "f1_hi", "sensitivity", "ppv"]]
+        assert (rates == 1).all().all()
+        assert (table["n_records"] == 2).all()
+        assert set(table["lead_group"]) == {"all", "II", "limb", "precordial", "first"}
+        assert list(table["protocol"].unique()) == list(PROTOCOLS)
+        sizes = table.groupby("lead_group")["n_sequences"].unique().map(list).to_dict()
+        assert sizes == {"all": [4], "II": [2], "limb": [2], "precordial": [2], "first": [2]}
+    assert len(frames) == 2 * 5 * 4
+    assert len(boundaries) == 2 * 2 * 5 * 7
+    macro = one(
+        boundaries,
+        protocol="annotated_span",
+        tolerance="martinez",
+        lead_group="all",
+        boundary="macro",
+    )
+    assert (macro["n_boundaries"], macro["n_true"], macro["n_hits"]) == (6, 28, 28)
+    assert np.isnan(macro[["tolerance_ms", "mean_ms", "p95_ms"]].to_numpy(dtype=float)).all()
+    for tolerance, values in TOLERANCES.items():
+        chosen = boundaries[boundaries["tolerance"] == tolerance].set_index("boundary")
+        for boundary in BOUNDARIES:
+            assert (chosen.loc[boundary, "tolerance_ms"] == values[boundary]).all()
+
+
+def test_marks_outside_the_span_and_of_incomplete_waves(tmp_path: Path) -> None:
+    truth = four()
+    predicted = []
+    for row in truth:
+        frames = np.where(row["labels"] == IGNORE, 2, row["labels"]).astype(np.uint8)
+        extra = {"wave_kind": [1, 2, 3, 2, 2], "on_ms": [1000, 1210, 1600, 1750, 5000.0]}
+        extra["off_ms"] = [1100, 1300, 1700, 1850, 5100.0]
+        predicted.append(perfect(row, frames=frames, **extra))
+    frames_table, table = score(tmp_path, truth, predicted)
+    qrs = {"lead_group": "all", "wave": "QRS"}
+    span = one(frames_table, protocol="annotated_span", **qrs)
+    assert list(span[["tp", "fp", "fn"]]) == [20, 0, 0]
+    full = one(frames_table, protocol="full_window", **qrs)
+    assert list(full[["tp", "fp", "fn"]]) == [20, 4 * 460, 0]
+    assert full["f1"] == pytest.approx(40 / (40 + 4 * 460), rel=1e-5)
+    where = {"lead_group": "all", "tolerance": "martinez"}
+    on = one(table, boundary="QRS_on", protocol="annotated_span", **where)
+    assert list(on[["n_true", "n_pred", "n_hits", "mean_ms", "sd_ms"]]) == [8, 8, 8, 5, 5]
+    assert one(table, boundary="QRS_on", protocol="full_window", **where)["n_pred"] == 12
+    off = one(table, boundary="QRS_off", protocol="annotated_span", **where)
+    assert list(off[["n_true", "n_pred", "n_hits"]]) == [4, 4, 4]
+    assert one(table, boundary="QRS_off", protocol="full_window", **where)["n_pred"] == 12
+
+
+def test_a_wave_without_truth_is_left_out_of_the_mean(tmp_path: Path) -> None:
+    truth = four()
+    for row in truth:
+        row["on_ms"] = [1000.0, 1200.0, NAN, 1750.0]
+        row["labels"] = np.where(row["labels"] == 3, IGNORE, row["labels"]).astype(np.uint8)
+    predicted = [perfect(row, on_ms=[1000.0, 1200.0, 1600.0, 1750.0]) for row in truth]
+    frames, table = score(tmp_path, truth, predicted)
+    where = {"protocol": "annotated_span", "tolerance": "150ms", "lead_group": "all"}
+    t_on = one(table, boundary="T_on", **where)
+    assert np.isnan(t_on[["f1", "f1_lo", "sensitivity", "ppv", "mean_ms"]].to_numpy(float)).all()
+    assert list(t_on[["n_true", "n_pred", "n_boundaries"]]) == [0, 0, 0]
+    macro = one(table, boundary="macro", **where)
+    assert list(macro[["f1", "f1_lo", "f1_hi", "n_boundaries"]]) == [1, 1, 1, 5]
+    waves = {"protocol": "annotated_span", "lead_group": "all"}
+    assert np.isnan(one(frames, wave="T", **waves)["f1"])
+    assert one(frames, wave="mean_wave", **waves)["f1"] == 1
+
+
+def test_no_predicted_wave_at_all_scores_zero(tmp_path: Path) -> None:
+    truth = four()
+    none = {"wave_kind": [], "on_ms": [], "off_ms": [], "frames": np.zeros(500, dtype=np.uint8)}
+    frames, table = score(tmp_path, truth, [perfect(row, **none) for row in truth])
+    assert (table[["f1", "sensitivity", "ppv", "n_pred", "n_hits"]] == 0).all().all()
+    assert (frames[["f1", "tp", "fp"]] == 0).all().all()
+
+
+def test_only_the_predicted_split_is_scored(tmp_path: Path) -> None:
+    truth = [*four(), strip("3", "II", split="train"), strip("3", "V1", split="train")]
+    frames, _ = score(tmp_path, truth, [perfect(row) for row in truth[:4]])
+    assert set(frames["split"]) == {"validation"}
+    assert frames["n_sequences"].max() == 4
+
+
+def test_twelve_leads_have_no_first_lead_and_windows_belong_to_their_record(tmp_path: Path) -> None:
+    truth = [strip(r, lead, window=w) for r in "ab" for lead in TWELVE for w in range(2)]
+    frames, _ = score(tmp_path, truth, [perfect(row) for row in truth])
+    assert "first" not in set(frames["lead_group"])
+    limb = one(frames, protocol="full_window", lead_group="limb", wave="P")
+    assert (limb["n_sequences"], limb["n_records"]) == (24, 2)
+
+
+def test_first_is_the_lead_that_comes_first_in_the_record(tmp_path: Path) -> None:
+    truth = [strip(r, lead) for r in "ab" for lead in ("V5", "CM2")]
+    wrong = {"frames": np.zeros(500, dtype=np.uint8)}
+    predicted = [perfect(row, **(wrong if row["lead"] == "CM2" else {})) for row in truth]
+    frames, _ = score(tmp_path, truth, predicted)
+    assert one(frames, protocol="full_window", lead_group="first", wave="P")["f1"] == 1
+    assert one(frames, protocol="full_window", lead_group="all", wave="P")["sensitivity"] == 0.5
+
+
+def test_equal_inputs_in_another_order_give_equal_bytes(tmp_path: Path) -> None:
+    truth = four()
+    rng = np.random.default_rng(0)
+    predicted = [perfect(row, frames=rng.integers(0, 4, 500, dtype=np.uint8)) for row in truth]
+    outputs = []
+    for name, rows in (("a", predicted), ("b", predicted[::-1])):
+        (tmp_path / name).mkdir()
+        score(tmp_path / name, truth, rows)
+        outputs.append(
+            [(tmp_path / name / f).read_bytes() for f in ("frames.tsv", "boundaries.tsv")]
+        )
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda rows: rows[:-1], "ludb record 10 lead V1 window 0 is in split 'validation'"),
+        (lambda rows: rows[:-2], r"ludb record 10 lead II window 0 \(and 1 more\) is in split"),
+        (lambda rows: [*rows, perfect(strip("7", "II"))], "ludb record 7 lead II window 0 is pred"),
+        (lambda rows: [*rows, rows[0]], "ludb record 2 lead II window 0 is there twice"),
+        (lambda rows: [perfect(strip("2", "II", split="train"))], "not in split 'train'"),
+        (lambda rows: [*rows[1:], rows[0] | {"seed": "1"}], r"seed must be the same.*'0', '1'"),
+        (lambda rows: [rows[0] | {"frames": rows[0]["frames"][:-1]}, *rows[1:]],
+         "record 2 lead II window 0 has 499|record 2 lead V1 window 0 has 500 frames"),
+        (lambda rows: [row | {"frames": np.full(500, 4)} for row in rows], "must be below 4"),
+        (lambda rows: [row | {"frames": np.zeros(400)} for row in rows], "shape"),
+        (lambda rows: [rows[0] | {"on_ms": [1.0]}, *rows[1:]], "has 4 waves but 1 values of on_ms"),
+    ],
+)  # fmt: skip
+def test_predictions_that_do_not_fit_are_refused_by_name(
+    tmp_path: Path, spoil: Any, message: str
+) -> None:
+    truth = four()
+    with pytest.raises(DataError, match=message) as caught:
+        score(tmp_path, truth, spoil([perfect(row) for row in truth]))
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert not (tmp_path / "boundaries.tsv").exists()
+
+
+def test_no_shards_and_no_rows_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.parquet", [perfect(strip("1", "II"))])
+    how = {"table": tmp_path / "t.tsv", "bootstrap": 0, "seed": 0}
+    with pytest.raises(DataError, match="no shards"):
+        score_frames(predictions=path, shards=[], **how)
+    empty = tmp_path / "e.parquet"
+    write_parquet(pa.parquet.read_table(path).slice(0, 0), empty)
+    with pytest.raises(DataError, match=r"e\.parquet: no rows"):
+        score_boundaries(predictions=empty, shards=[path], **how)
+
+
+def test_collected_tables_are_sorted_and_keep_their_text(tmp_path: Path) -> None:
+    truth = four()
+    paths = []
+    for system, seed in (("nk_dwt", ""), ("F", "1"), ("F", "0")):
+        folder = tmp_path / f"{system}{seed}"
+        folder.mkdir()
+        score(folder, truth, [perfect(row, system=system, seed=seed) for row in truth])
+        paths.append(folder / "boundaries.tsv")
+    made = tmp_path / "all.tsv"
+    collect_metrics(tables=paths, table=made)
+    again = tmp_path / "again.tsv"
+    collect_metrics(tables=paths[::-1], table=again)
+    assert made.read_bytes() == again.read_bytes()
+    table = read_tsv(made)
+    seeds = table.fillna({"seed": ""})[["system", "seed"]].drop_duplicates()
+    assert seeds.to_numpy().tolist() == [["F", "0"], ["F", "1"], ["nk_dwt", ""]]
+    lines = paths[2].read_text().splitlines()
+    assert made.read_text().splitlines()[: len(lines)] == lines  # digit for digit
+
+
+def test_tables_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    truth = four()
+    score(tmp_path, truth, [perfect(row) for row in truth])
+    frames, boundaries = tmp_path / "frames.tsv", tmp_path / "boundaries.tsv"
+    made = tmp_path / "all.tsv"
+    with pytest.raises(DataError, match=r"frames\.tsv: columns .* differ from those of"):
+        collect_metrics(tables=[frames, boundaries], table=made)
+    twin = tmp_path / "twin.tsv"
+    twin.write_bytes(frames.read_bytes())
+    with pytest.raises(DataError, match=r"twin\.tsv: scores F 0 ludb validation, as .*frames\.tsv"):
+        collect_metrics(tables=[frames, twin], table=made)
+    with pytest.raises(DataError, match="no metric tables"):
+        collect_metrics(tables=[], table=made)
+
+
+def test_forty_one_records_of_twelve_leads_take_under_two_seconds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth, predicted = [], []
+    for record in range(41):
+        for lead in TWELVE:
+            row = strip(str(record), lead)
+            on = np.sort(np.arange(36) * 270.0 + rng.integers(0, 100, 36))
+            row |= {"wave_kind": np.tile([1, 2, 3], 12), "on_ms": on, "off_ms": on + 100}
+            row |= {"peak_ms": on + 50, "span_on_ms": on[3], "span_off_ms": on[30]}
+            truth.append(row)
+            moved = {name: row[name] + rng.normal(0, 30, 36) for name in ("on_ms", "off_ms")}
+            frames = rng.integers(0, 4, 500, dtype=np.uint8)
+            predicted.append(
+                perfect(row) | moved | {"wave_kind": row["wave_kind"], "frames": frames}
+            )
+    shards = [write(tmp_path / "s.parquet", truth)]
+    how = {"predictions": write(tmp_path / "p.parquet", predicted), "shards": shards, "seed": 0}
+    begin = time.process_time()
+    score_boundaries(table=tmp_path / "b.tsv", bootstrap=1000, **how)
+    score_frames(table=tmp_path / "f.tsv", bootstrap=1000, **how)
+    assert time.process_time() - begin < 2
