@@ -15,7 +15,7 @@ export PATH := $(BIN):$(PATH)
 
 .PHONY: run test lint unit clean
 run: $(STAMP)
-	snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+	snakemake --cores $(CORES) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
 
 test: lint unit
 

@@ -63,7 +63,8 @@ rule metrics:
 
 
 onsuccess:
-    shell(
-        "python -m openecg print-headline --frames results/metrics/frames.tsv"
-        " --boundaries results/metrics/boundaries.tsv --report results/report.html"
-    )
+    if all(Path(path).exists() for path in (*all_metrics(), "results/report.html")):
+        shell(
+            "python -m openecg print-headline --frames results/metrics/frames.tsv"
+            " --boundaries results/metrics/boundaries.tsv --report results/report.html"
+        )

@@ -187,7 +187,7 @@ def strip(
         upper, lower = figure.subplots(
             2, 1, sharex=True, height_ratios=[2.1, 0.22 * len(rows)], squeeze=True
         )
-        upper.set_title(title)
+        upper.set_title(title, parse_math=False)
         _paper(upper, signal, length_s)
         _bars(upper, truth, upper.get_ylim(), alpha=0.22)
         upper.plot(np.arange(signal.size) / fs_hz, signal, color="black", lw=0.8)

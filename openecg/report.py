@@ -59,6 +59,9 @@ th { font-weight: 600; }
 thead th { border-bottom: 1px solid var(--line); text-align: right; }
 thead th.group { text-align: center; border-left: 1px solid var(--line); }
 tr:first-child th:first-child, td:first-child { text-align: left; padding-left: 0.3rem; }
+tr { background: var(--page); }
+tr:first-child th:first-child, td:first-child { position: sticky; left: 0; background: inherit;
+  white-space: normal; max-width: 11rem; }
 tbody tr:nth-child(even) { background: var(--shade); }
 tbody th.of { text-align: left; padding: 0.7rem 0.3rem 0.2rem; background: var(--page); }
 td small { display: block; color: var(--soft); font-size: 0.8rem; line-height: 1.3; }
@@ -252,23 +255,27 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         ``dataset``, ``record_id``, ``lead``, ``window`` and ``error``, the share of annotated
         frames that are wrong.
     n_strips : int
-        How many, divided evenly over the data sets; a quarter are the worst of their data set.
+        How many at most, divided evenly over the data sets as far as they have records; a quarter
+        are the worst of their data set.
 
     Returns
     -------
     DataFrame
         Rows of ``errors`` with ``why``: at most one worst lead and one median lead per record.
     """
-    datasets = list(dict.fromkeys(errors["dataset"]))
+    n_records = errors.groupby("dataset", sort=False)["record_id"].nunique()
+    shares, left = {}, n_strips
+    for i, (dataset, n_here) in enumerate(n_records.sort_values(kind="stable").items()):
+        shares[dataset] = min(n_here, left // (len(n_records) - i))
+        left -= shares[dataset]
     chosen = []
-    for i, dataset in enumerate(datasets):
-        n_here = n_strips // len(datasets) + (i < n_strips % len(datasets))
+    for dataset in n_records.index:
+        n_here = shares[dataset]
         ranked = _where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
         n_worst = round(WORST_SHARE * n_here) if n_here > 1 else 0
         worst = ranked.iloc[::-1].drop_duplicates("record_id").head(n_worst)
-        n_records = ranked["record_id"].nunique()
         why = [
-            f"worst lead of its record, rank {rank} of {n_records} records by it"
+            f"worst lead of its record, rank {rank} of {n_records[dataset]} records by it"
             for rank in range(1, len(worst) + 1)
         ]
         others = ranked[~ranked["record_id"].isin(worst["record_id"])]
@@ -276,8 +283,9 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
             rows.index[(len(rows) - 1) // 2] for _, rows in others.groupby("record_id", sort=False)
         ]
         typical = others.loc[medians].sort_values(["error", *KEYS], kind="stable")
-        at = np.linspace(0, len(typical) - 1, min(n_here - n_worst, len(typical)))
-        typical = typical.iloc[np.rint(at).astype(int)]
+        n_typical = min(n_here - n_worst, len(typical))
+        middles = (np.arange(n_typical) + 0.5) / max(n_typical, 1)
+        typical = typical.iloc[np.floor(middles * len(typical)).astype(int)]
         chosen.append(typical.assign(why="median lead of its record"))
         chosen.append(worst.assign(why=why))
     return pd.concat(chosen) if chosen else errors.assign(why="")
@@ -370,6 +378,7 @@ def _table(caption: str, head: str, body: str, notes: Sequence[str] = ()) -> str
 
 def _about(rows: pd.DataFrame, *more: str) -> str:
     """Say what the rows of a table rest on."""
+    none = " (none from a single record)" if min(rows["n_records"]) == 1 else ""
     seeds = sorted({seed for seed in rows["seed"] if seed}, key=int)
     parts = [
         *more,
@@ -377,14 +386,19 @@ def _about(rows: pd.DataFrame, *more: str) -> str:
         f"{_count(rows['n_sequences'], 'strip')} (record, lead, window)",
         f"seeds of the trained settings: {', '.join(seeds) or 'none'}",
         f"in brackets 95 % intervals from {_count(rows['bootstrap'], 'bootstrap resample')} "
-        "of the records",
+        f"of the records{none}",
     ]
     return "; ".join(parts) + "."
 
 
+def _same_place(published: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the known numbers of the data set and split that ``rows`` are of."""
+    return _where(published, dataset=rows["dataset"].iloc[0], split=rows["split"].iloc[0])
+
+
 def _known(published: pd.DataFrame, notes: list[str], **wanted: object) -> str:
     """Write the known number for these values of columns, if there is one, and note its source."""
-    found = _where(published, **wanted)
+    found = published if published.empty else _where(published, **wanted)
     if found.empty:
         return ""
     row = found.iloc[0]
@@ -428,13 +442,13 @@ def _score_table(
         scores.
     caption : str
     """
-    place = {"dataset": rows["dataset"].iloc[0], "split": rows["split"].iloc[0], "metric": "f1"}
+    published = _same_place(published, rows)
     notes: list[str] = []
 
     def known(system: str, chosen: dict[str, str]) -> str:
         keys = dict(chosen)
         target = keys.pop("wave", keys.pop("boundary", None))
-        return _known(published, notes, system=system, target=target, **place, **keys)
+        return _known(published, notes, metric="f1", system=system, target=target, **keys)
 
     groups = list(dict.fromkeys(group for group, _, _ in columns))
     head = '<tr><th rowspan="2">System</th>'
@@ -523,6 +537,7 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
     html = ""
     for heading, rows in _places_scored(_where(table, **shown)):
+        known = _same_place(published, rows)
         notes: list[str] = []
         body = ""
         for system, seed in _systems(rows):
@@ -535,16 +550,15 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                 one = _where(own, boundary=boundary)
                 if one.empty:
                     continue
-                place = {"dataset": one["dataset"].iloc[0], "split": one["split"].iloc[0]}
-                place |= shown | {"system": _published_name(system), "target": boundary}
+                place = shown | {"system": _published_name(system), "target": boundary}
                 row = one.iloc[0]
                 cells = [
                     boundary.replace("_", " "),
                     f"{row['tolerance_ms']:.0f} ms",
-                    _rate(one) + _known(published, notes, metric="f1", **place),
+                    _rate(one) + _known(known, notes, metric="f1", **place),
                     _number(row["sensitivity"])
-                    + _known(published, notes, metric="sensitivity", **place),
-                    _number(row["ppv"]) + _known(published, notes, metric="ppv", **place),
+                    + _known(known, notes, metric="sensitivity", **place),
+                    _number(row["ppv"]) + _known(known, notes, metric="ppv", **place),
                     f"{_ms(row['mean_ms'], sign='+')} ± {_ms(row['sd_ms'])}",
                     _ms(row["median_ms"]),
                     _ms(row["p95_ms"]),
@@ -584,13 +598,14 @@ def _automatic_tables(paths: Sequence[Path]) -> str:
             caption += " Where they equal the published figures, the scorer agrees with others'."
         notes = list(dict.fromkeys(table.get("source", pd.Series(dtype=str)).dropna()))
         table = table.drop(columns="source", errors="ignore").set_index("protocol")
-        head = "".join(f"<th>{escape(str(name)).replace('_', ' ')}</th>" for name in table)
+        columns = [str(name) for name in table.columns]
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
         body = ""
         for protocol, rows in table.groupby(level=0, sort=False):
-            body += f'<tr><th class="of" colspan="{len(table.columns)}">{escape(str(protocol))}'
+            body += f'<tr><th class="of" colspan="{len(columns)}">{escape(str(protocol))}'
             body += "</th></tr>\n"
             for _, row in rows.iterrows():
-                cells = "".join(f"<td>{_cell(name, row[name])}</td>" for name in table)
+                cells = "".join(f"<td>{_cell(name, row[name])}</td>" for name in columns)
                 body += f"<tr>{cells}</tr>\n"
         html += f"<h3>{escape(dataset)}</h3>\n" + _table(caption, f"<tr>{head}</tr>", body, notes)
     return html

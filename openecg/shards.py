@@ -14,6 +14,7 @@ from openecg.files import read_parquet, write_parquet
 from openecg.signals import resample, to_ms
 from openecg.waves import (
     IGNORE,
+    NOT_MARKED,
     NOTHING_ANNOTATED,
     OTHER,
     QRS,
@@ -164,7 +165,7 @@ def write_shard(
     _check_lengths(fs_hz=fs_hz, frame_ms=frame_ms, window_s=window_s)
     table = read_parquet(records, columns=READ)
     columns: dict[str, list[Any]] = {name: [] for name in SHARD_SCHEMA.names}
-    without = 0
+    without = marks = 0
     for i in range(table.num_rows):
         row = {name: table[name][i] for name in READ}
         kept = {name: row[name].as_py() for name in KEPT.names}
@@ -187,18 +188,25 @@ def write_shard(
                 f"{records}, record {kept['record_id']}, lead {kept['lead']}: {error}"
             ) from error
         without += not rows
+        marks += sum(int(np.sum(_values(row[name], np.int64) != NOT_MARKED)) for name in READ[-3:])
         for window in rows:
             for name, value in (kept | window).items():
                 columns[name].append(value)
     write_parquet(pa.table(columns, schema=SHARD_SCHEMA), shard)
     counts = np.bincount(np.concatenate([np.zeros(0, np.uint8), *columns["labels"]]), minlength=256)
+    found = np.concatenate(
+        [np.zeros(0), *columns["on_ms"], *columns["peak_ms"], *columns["off_ms"]]
+    )
     log.info(
-        "%s: %d windows of %d leads, none of %d leads without marks; "
+        "wrote %s: %d windows of %d leads, none of %d leads without marks; "
+        "%d marks, %d more outside all windows; "
         "frames: %d other, %d P, %d QRS, %d T, %d not annotated",
         shard,
         len(columns["window"]),
         table.num_rows,
         without,
+        np.sum(~np.isnan(found)),
+        marks - np.sum(~np.isnan(found)),
         *counts[[OTHER, P, QRS, T, IGNORE]],
     )
 

@@ -128,8 +128,8 @@ KINDS = (
 
 # No interval between QRS complexes is shorter or longer than this, dropped beats included, in s.
 RR_LIMITS_S = (0.38, 2.2)
-# Between two waves at least this much is left free, and this is the most by which a chest lead
-# may differ from the limb leads, in s. The difference in LUDB is of that size.
+# Between two waves of the limb leads at least this much is left free, and this is the most by
+# which a mark of a chest lead may differ from them, in s.
 GAP_S = 0.03
 SCATTER_LIMIT_S = 0.008
 SCATTER_SD_S = 0.003
@@ -519,8 +519,8 @@ def _atria(kind: Kind, n_samples: int, fs_hz: float, rng: np.random.Generator) -
 def _noise(n_samples: int, fs_hz: float, rng: np.random.Generator) -> Floats:
     """Baseline wander, 50 Hz hum and muscle noise of the electrodes, in mV.
 
-    Levels span the 5 % to 95 % range measured in LUDB: 0.004 to 0.15 mV below 0.5 Hz, up to
-    0.003 mV at 50 Hz, 0.001 to 0.011 mV between 80 and 150 Hz.
+    Levels are those measured in LUDB, 5 % to 95 % of the leads: 0.004 to 0.15 mV below 0.5 Hz,
+    0.0004 to 0.003 mV at 50 Hz, 0.001 to 0.011 mV between 80 and 150 Hz.
     """
     time_s = np.arange(n_samples) / fs_hz
     n = len(ELECTRODES)

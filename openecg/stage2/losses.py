@@ -29,7 +29,7 @@ def class_weights(target: Tensor) -> Tensor:
     """
     counts = torch.bincount(target.flatten().long(), minlength=IGNORE + 1)[: len(CLASSES)]
     if (counts == 0).any():
-        found = ", ".join(f"{n} {c}" for c, n in zip(CLASSES, counts.tolist(), strict=True))
+        found = ", ".join(f"{c} {n}" for c, n in zip(CLASSES, counts.tolist(), strict=True))
         raise ValueError(f"no weight for a class without a frame; found {found}")
     weights = (counts.double() + 1e-6).rsqrt()
     return (weights * (len(CLASSES) / weights.sum())).float()

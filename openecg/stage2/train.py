@@ -31,6 +31,8 @@ from openecg.waves import IGNORE, OTHER
 log = logging.getLogger(__name__)
 
 RESUME = "resume.safetensors"
+TUNING = ("tuning_loss", *(f"tuning_f1_{name}" for name in CLASSES[1:]), "tuning_f1_mean")
+HISTORY = ("epoch", "learning_rate", "train_loss", *TUNING)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def train(
     for epoch in fit(run, learnt, tuning, weights, training=wanted.training, seed=seed):
         write_run(kept, run, made_from)
         log.info("%s: %s", origin.name, _words(epoch))
-    write_tsv(pd.DataFrame(run.history), history)
+    write_tsv(pd.DataFrame(run.history, columns=HISTORY), history)
     save_checkpoint(run.best, origin, model)
     kept.unlink(missing_ok=True)
     log.info(
@@ -297,9 +299,8 @@ def train_step(
 
 def tuning_scores(network: nn.Module, tuning: Data, weights: Tensor) -> dict[str, float]:
     """Score windows: loss, frame F1 of P, QRS and T, and their mean; NaN without windows."""
-    names = ["tuning_loss", *(f"tuning_f1_{name}" for name in CLASSES[1:]), "tuning_f1_mean"]
     if not len(tuning.signal):
-        return dict.fromkeys(names, math.nan)
+        return dict.fromkeys(TUNING, math.nan)
     logits = frame_logits(network, tuning.signal, tuning.lead_index)
     loss, counted = frame_loss(logits, tuning.target, weights)
     called, truth = logits.argmax(dim=2), tuning.target.long()
@@ -308,7 +309,7 @@ def tuning_scores(network: nn.Module, tuning: Data, weights: Tensor) -> dict[str
     # 2 TP / (2 TP + FP + FN), and 0 where a class is neither there nor called.
     f1 = 2 * table.diagonal() / np.maximum(table.sum(axis=0) + table.sum(axis=1), 1)
     values = [(loss / counted).item(), *f1[1:].tolist(), float(f1[1:].mean())]
-    return dict(zip(names, values, strict=True))
+    return dict(zip(TUNING, values, strict=True))
 
 
 def rate_factor(step: int, *, n_steps: int, warmup: float) -> float:

@@ -43,6 +43,21 @@ def test_each_point_takes_the_better_lead_and_each_record_counts_once(tmp_path: 
     np.testing.assert_allclose(every["mean_ms"], (-4 + 40) / 2)
 
 
+def test_a_mark_belongs_to_a_point_up_to_400_ms_away(tmp_path: Path) -> None:
+    samples, symbols = MARKS
+    late = {
+        "sel100": marks_file(samples + 100, symbols),
+        "sel30": marks_file(samples + 101, symbols),
+    }
+    changes: dict[str, bytes | None] = {
+        f"{name}.{lead}": marks for name, marks in late.items() for lead in ("pu0", "pu1")
+    }
+    table = scored(write_zip(tmp_path / "x.zip", "qtdb", changes), tmp_path, ONE_POINT)
+    assert (table["n_records"] == 1).all()
+    assert (table["sensitivity"] == 0.5).all()
+    assert (table["mean_ms"] == 400).all()
+
+
 def test_nothing_found_is_no_error_but_no_score(tmp_path: Path) -> None:
     none = marks_file(np.array([450]), ["N"])
     changes: dict[str, bytes | None] = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openecg import codec, vocab
@@ -20,6 +20,7 @@ BEAT = [
     (vocab.ID_T, 200),
     (vocab.ID_ISO, 220),
 ]
+unhurried = settings(deadline=None)  # time per example says more of the machine
 IDS = st.integers(0, 12)
 ANY_EVENTS = st.lists(st.tuples(IDS, st.floats(0.01, 5000)), max_size=40)
 ON_GRID = st.lists(st.tuples(IDS, st.integers(1, 1500).map(lambda n: 4 * n)), max_size=40)
@@ -66,11 +67,13 @@ def test_lengths_round_half_to_even_and_never_vanish(ms: float, kept: int) -> No
     assert codec.decode(codec.encode([(6, ms)])) == [(6, kept)]
 
 
+@unhurried
 @given(ON_GRID)
 def test_round_trip_keeps_all_but_equal_neighbours(events: list[Any]) -> None:
     assert codec.decode(codec.encode(events)) == merged(events)
 
 
+@unhurried
 @given(ANY_EVENTS)
 def test_off_the_grid_a_length_moves_by_half_a_unit_or_up_to_one_whole(events: list[Any]) -> None:
     for symbol, ms in events:
@@ -79,6 +82,7 @@ def test_off_the_grid_a_length_moves_by_half_a_unit_or_up_to_one_whole(events: l
         assert kept == 4 if ms < 4 else abs(kept - ms) <= 2
 
 
+@unhurried
 @given(st.lists(st.integers(0, 12 * 256 + 255).filter(lambda word: word & 255), max_size=40))
 def test_words_survive_decoding_and_encoding(words: list[int]) -> None:
     events = codec.decode(words)
@@ -160,6 +164,7 @@ def slow_frames(events: list[Any], frame_ms: int) -> list[int]:
     return frames
 
 
+@unhurried
 @given(
     st.lists(st.tuples(IDS, st.integers(1, 90)), max_size=20), st.sampled_from([1, 7, 10, 20, 33])
 )
@@ -167,6 +172,7 @@ def test_frames_agree_with_counting_each_ms(events: list[Any], frame_ms: int) ->
     assert codec.to_frames(events, frame_ms).tolist() == slow_frames(events, frame_ms)
 
 
+@unhurried
 @given(st.lists(IDS, max_size=60))
 def test_frames_survive_becoming_events(frames: list[int]) -> None:
     events = codec.from_frames(frames)

@@ -4,7 +4,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openecg.codec import Event, decode, encode, render_compact
@@ -12,6 +12,7 @@ from openecg.delineate import COLUMNS, Delineation
 from openecg.labeler import label_events, label_samples, on_grid
 from openecg.vocab import CHAR_TO_ID, ID_PACER_SPIKE, ID_TO_CHAR
 
+unhurried = settings(deadline=None)  # time per example says more of the machine
 NO_SPIKES = np.zeros(0, dtype=np.int64)
 RATES = [250.0, 360.0, 500.0, 1000.0]
 
@@ -108,6 +109,7 @@ def units(events: list[Event]) -> list[int]:
     return [symbol for symbol, ms in events for _ in range(int(ms) // 4)]
 
 
+@unhurried
 @given(strips(), st.sampled_from(RATES))
 def test_the_grid_never_drifts(symbols: npt.NDArray[np.uint8], fs_hz: float) -> None:
     """Whatever came before, each unit shows what the signal shows within it."""
@@ -120,6 +122,7 @@ def test_the_grid_never_drifts(symbols: npt.NDArray[np.uint8], fs_hz: float) -> 
         assert symbol in (symbols[first:] if is_last else symbols[first:stop])
 
 
+@unhurried
 @given(strips(), st.sampled_from(RATES))
 def test_the_grid_shows_every_spike(symbols: npt.NDArray[np.uint8], fs_hz: float) -> None:
     on_units = units(on_grid(symbols, fs_hz=fs_hz))
@@ -130,6 +133,7 @@ def test_the_grid_shows_every_spike(symbols: npt.NDArray[np.uint8], fs_hz: float
         assert ID_PACER_SPIKE in on_units[max(at - 1, 0) : at + 2]
 
 
+@unhurried
 @given(strips(), st.sampled_from(RATES))
 def test_the_grid_shows_nothing_new(symbols: npt.NDArray[np.uint8], fs_hz: float) -> None:
     """Order stays, neighbours differ, and a round trip through words is exact."""
@@ -139,6 +143,7 @@ def test_the_grid_shows_nothing_new(symbols: npt.NDArray[np.uint8], fs_hz: float
     assert all(symbol in runs for symbol, _ in events)
 
 
+@unhurried
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=30), st.sampled_from([250.0, 500.0]))
 def test_bounds_lie_within_2_ms_where_nothing_is_short(lengths: list[int], fs_hz: float) -> None:
     """At these rates two samples fill half a unit or more, so nothing vanishes."""

@@ -159,6 +159,19 @@ def test_marks_outside_the_span_and_of_incomplete_waves(tmp_path: Path) -> None:
     assert one(table, boundary="QRS_off", protocol="full_window", **where)["n_pred"] == 12
 
 
+def test_errors_of_a_lead_group_are_of_its_leads(tmp_path: Path) -> None:
+    truth = four()
+    late = {"II": 10.0, "V1": -20.0}
+    predicted = [perfect(row, on_ms=np.array(row["on_ms"]) + late[row["lead"]]) for row in truth]
+    _, table = score(tmp_path, truth, predicted)
+    where = {"protocol": "annotated_span", "tolerance": "martinez", "boundary": "P_on"}
+    for group, mean_ms in (("II", 10), ("limb", 10), ("precordial", -20), ("all", -5)):
+        row = one(table, lead_group=group, **where)
+        assert row["mean_ms"] == mean_ms
+        assert row["sd_ms"] == (15 if group == "all" else 0)
+        assert row["median_ms"] == (15 if group == "all" else abs(mean_ms))
+
+
 def test_a_wave_without_truth_is_left_out_of_the_mean(tmp_path: Path) -> None:
     truth = four()
     for row in truth:
@@ -283,14 +296,16 @@ def test_collected_tables_are_sorted_and_keep_their_text(tmp_path: Path) -> None
 
 def test_tables_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     truth = four()
-    score(tmp_path, truth, [perfect(row) for row in truth])
+    score(tmp_path, truth, [perfect(row, system="nk_dwt", seed="") for row in truth])
     frames, boundaries = tmp_path / "frames.tsv", tmp_path / "boundaries.tsv"
     made = tmp_path / "all.tsv"
     with pytest.raises(DataError, match=r"frames\.tsv: columns .* differ from those of"):
         collect_metrics(tables=[frames, boundaries], table=made)
     twin = tmp_path / "twin.tsv"
     twin.write_bytes(frames.read_bytes())
-    with pytest.raises(DataError, match=r"twin\.tsv: scores F 0 ludb validation, as .*frames\.tsv"):
+    with pytest.raises(
+        DataError, match=r"twin\.tsv: scores nk_dwt  ludb validation, as .*frames\.tsv"
+    ):
         collect_metrics(tables=[frames, twin], table=made)
     with pytest.raises(DataError, match="no metric tables"):
         collect_metrics(tables=[], table=made)

@@ -41,6 +41,19 @@ def test_spikes_under_a_tenth_of_a_mv_do_not_count() -> None:
     assert detect_spikes(signal, fs_hz=500).tolist() == [2500]
 
 
+def test_noise_holds_next_to_none() -> None:
+    """Its peaks pass 0.1 mV by the hundred but hardly ever five of its own SD."""
+    noise = 0.2 * np.random.default_rng(1).normal(size=5000)
+    assert detect_spikes(noise, fs_hz=500).size <= 1
+
+
+def test_at_250_hz_one_sample_is_too_wide() -> None:
+    """A limit of detector 1.0, kept as it is."""
+    signal = np.zeros(2500)
+    signal[1250] = 1.5
+    assert detect_spikes(signal, fs_hz=250).size == 0
+
+
 def test_of_two_spikes_in_5_ms_the_larger_counts() -> None:
     signal = np.zeros(5000)
     signal[2500], signal[2504] = 1.0, 2.0

@@ -108,6 +108,16 @@ def test_rows_of_every_layout(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert (rows[0]["span_on_ms"], rows[0]["span_off_ms"]) == (1058.0, 8648.0)
     assert (rows[0]["rhythm"], rows[0]["fold"], rows[0]["paced"]) == ("Sinus rhythm", 3, False)
     assert "6 windows of 5 leads, none of 1 leads without marks" in caplog.text
+    assert " marks, 0 more outside all windows" in caplog.text
+
+
+def test_marks_that_fit_no_window_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    waves = Waves(np.full(2, QRS, np.uint8), *np.array([[0, 2900], [5, 2905], [9, 2909]]))
+    make_shard(tmp_path, lead("1", "I", 0, 250.0, noise(3000), waves))  # room for one window
+    assert "3 marks, 3 more outside all windows" in caplog.text
 
 
 def test_stored_labels_come_back_from_the_marks_in_ms(tmp_path: Path) -> None:

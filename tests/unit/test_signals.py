@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.signal import decimate
 
 from openecg.signals import resample, to_ms, z_score
 from openecg.waves import NOT_MARKED
@@ -38,6 +39,13 @@ def test_a_level_keeps_its_edges(fs_in_hz: float, fs_out_hz: float) -> None:
     moved = resample(np.full(3000, 2.0, np.float32), fs_in_hz=fs_in_hz, fs_out_hz=fs_out_hz)
     np.testing.assert_allclose(moved, 2.0, rtol=0.015)
     assert np.ptp(moved) < 0.005
+
+
+def test_whole_factors_use_the_filter_of_the_specification() -> None:
+    signal = np.random.default_rng(0).normal(size=5000)
+    expected = decimate(signal, 2, ftype="iir", zero_phase=True)
+    moved = resample(signal, fs_in_hz=500.0, fs_out_hz=250.0)
+    np.testing.assert_allclose(moved, expected, atol=1e-6)
 
 
 def test_equal_rates_change_nothing() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from openecg.simulation import (
+    GAP_S,
     KINDS,
     LEADS,
     LIMB_LEADS,
@@ -64,11 +65,12 @@ def test_no_two_waves_touch_and_peaks_lie_inside(strips: list[Strip]) -> None:
         assert np.all(np.abs(peaks_mv) >= np.abs(middles_mv))
 
 
-def test_t_gives_way_to_early_beats() -> None:
-    (kind,) = [kind for kind in KINDS if kind.rhythm == "Atrial fibrillation" and not kind.pacing]
-    kind = replace(kind, rr_s=(0.75, 0.75), spread=0.8)
-    strip = strip_of(kind, fs_hz=250.0, seconds=300.0)
-    assert np.all(strip.on[:, 1:] - strip.off[:, :-1] >= 2)
+@pytest.mark.parametrize("rhythm", ["Sinus tachycardia", "Atrial fibrillation"])
+def test_t_gives_way_to_early_beats(rhythm: str) -> None:
+    kind = next(kind for kind in KINDS if kind.rhythm == rhythm)
+    hasty = replace(kind, rr_s=(0.48, 0.48), spread=0.2)
+    strip = strip_of(hasty, fs_hz=1000.0, seconds=120.0, scatter=False)
+    assert np.all(strip.on[:, 1:] - strip.off[:, :-1] >= 1000 * GAP_S - 1)
 
 
 def test_wave_lengths_are_those_of_people(strips: list[Strip]) -> None:

@@ -67,6 +67,7 @@ def test_a_complete_beat_is_paired() -> None:
         ("((N)", [(QRS, 20, 30, 40)]),  # two brackets in a row
         ("(N))", [(QRS, 10, 20, 30)]),
         (")(N)(", [(QRS, 20, 30, 40)]),  # lone brackets
+        ("N)(", [(QRS, -1, 10, 20)]),
         ("((N))", [(QRS, 20, 30, 40)]),  # nested
         ("N()(t)", [(QRS, -1, 10, -1), (T, 40, 50, 60)]),  # LUDB 7 v2: the peak beside its pair
         ("(tt)", [(T, 10, 20, -1), (T, -1, 30, 40)]),
@@ -200,6 +201,13 @@ def test_isp_does_not_drift(n_samples: int) -> None:
     )
     assert np.flatnonzero(other).tolist() == [498]
     assert other[499] == OTHER
+
+
+def test_a_wave_keeps_its_frame_though_the_lead_ends_in_it() -> None:
+    labels = frame_labels(
+        wave(T, 80, 93), n_samples=94, fs_hz=500.0, frame_ms=20.0, n_frames=10, span=(0, 93)
+    )
+    assert labels.tolist() == [0] * 8 + [T, T]
 
 
 def test_frames_behind_the_end_are_ignored_only_when_masked() -> None:

@@ -65,6 +65,15 @@ def test_clusters_get_windows_of_their_own_and_none_lies_outside() -> None:
     assert len(windows) == 4
 
 
+def test_a_cluster_that_the_grid_splits_gets_one_window_more() -> None:
+    # Marks from 4991 to 7490 fill a window exactly, but no window starts at 4991.
+    waves = beats(5001, 7480)
+    windows = cut_windows(waves, n_samples=50_000, fs_hz=250.0, window_s=10.0)
+    assert len(windows) == 2
+    assert windows[0][0] <= 4991
+    assert windows[1][0] + 2500 > 7490
+
+
 def test_a_gap_of_exactly_the_limit_does_not_split() -> None:
     joined = cut_windows(beats(5000, 17_520), n_samples=50_000, fs_hz=250.0, window_s=10.0)
     split = cut_windows(beats(5000, 17_521), n_samples=50_000, fs_hz=250.0, window_s=10.0)

@@ -1,0 +1,342 @@
+"""The page of a run: what it states, what it never states, and that it stands alone."""
+
+import base64
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from openecg import report as module
+from openecg.errors import DataError
+from openecg.files import write_tsv
+from openecg.report import choose_strips, headline, print_headline, write_report
+from openecg.waves import BOUNDARIES
+
+REAL, MADE_UP = "ludb", "simulated_ludb"
+SPLIT = "validation"
+ODD = "F <b>&"
+SYSTEMS = [("nk_dwt", ""), ("F", "0"), ("F", "1"), (ODD, "0")]
+ABOUT = {"n_records": 3, "n_sequences": 6, "bootstrap": 100}
+
+
+def _scores(dataset: str, **columns: tuple[object, ...]) -> pd.DataFrame:
+    names = list(columns)
+    rows: list[dict[str, object]] = []
+    for (system, seed), values in itertools.product(SYSTEMS, itertools.product(*columns.values())):
+        rows.append(
+            {"system": system, "seed": seed, "dataset": dataset, "split": SPLIT}
+            | dict(zip(names, values, strict=True))
+            | {"f1": 0.81, "f1_lo": 0.72, "f1_hi": 0.93, "sensitivity": 0.84, "ppv": 0.85}
+            | {"mean_ms": -0.04, "sd_ms": 9.1, "median_ms": 6.5, "p95_ms": 21.0, "tolerance_ms": 50}
+            | {"n_true": 90, "n_pred": 91, "n_hits": 88}
+            | ABOUT
+        )
+    return pd.DataFrame(rows)
+
+
+def _frames(dataset: str) -> pd.DataFrame:
+    protocols = ("full_window", "annotated_span")
+    waves = ("P", "QRS", "T", "mean_wave")
+    return _scores(dataset, protocol=protocols, lead_group=("all", "II"), wave=waves)
+
+
+def _boundaries(dataset: str) -> pd.DataFrame:
+    return _scores(
+        dataset,
+        protocol=("full_window", "annotated_span"),
+        tolerance=("martinez", "150ms"),
+        lead_group=("all", "II"),
+        boundary=(*BOUNDARIES, "macro"),
+    )
+
+
+def _write_strips(root: Path, dataset: str) -> tuple[list[Path], Path]:
+    """Write predictions of every system and the shard they belong to."""
+    keys = [
+        {"dataset": dataset, "record_id": str(n), "lead": lead, "window": 0, "split": SPLIT}
+        for n in (1, 2, 10)
+        for lead in ("I", "II")
+    ]
+    labels = np.zeros(500, np.uint8)
+    labels[100:120] = 2
+    waves = {"wave_kind": [2], "on_ms": [2000.0], "off_ms": [2380.0]}
+    shard = root / "shards" / dataset / "part-000.parquet"
+    shard.parent.mkdir(parents=True)
+    signal = np.sin(np.arange(2500) / 9).astype(np.float32)
+    truth = {"fs_hz": 250.0, "signal": signal, "labels": labels} | waves
+    truth |= {"span_on_ms": 1000.0, "span_off_ms": 9000.0}
+    pq.write_table(pa.Table.from_pylist([key | truth for key in keys]), shard)
+    paths = []
+    for i, (system, seed) in enumerate(SYSTEMS):
+        path = root / "predictions" / str(i) / f"{dataset}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = {"system": system, "seed": seed} | waves
+        rows = [
+            key | found | {"frames": np.roll(labels, i * n)} for n, key in enumerate(keys, start=1)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        paths.append(path)
+    return paths, shard
+
+
+def _automatic(path: Path) -> Path:
+    row = {"boundary": "QRS_on", "protocol": "better lead", "n_records": 105, "mean_ms": -3.58}
+    row |= {"published_mean_ms": -3.6, "source": "a <paper> [C]"}
+    write_tsv(pd.DataFrame([row]), path)
+    return path
+
+
+def _write_inputs(root: Path) -> dict[str, Any]:
+    """Write everything write_report reads."""
+    frames, boundaries = root / "metrics" / "frames.tsv", root / "metrics" / "boundaries.tsv"
+    write_tsv(pd.concat([_frames(REAL), _frames(MADE_UP)]), frames)
+    write_tsv(pd.concat([_boundaries(REAL), _boundaries(MADE_UP)]), boundaries)
+    history = root / "checkpoints" / "F" / "seed0" / "history.tsv"
+    names = ["tuning_loss", *(f"tuning_f1_{wave}" for wave in ("P", "QRS", "T", "mean"))]
+    columns = {"epoch": [1, 2], "learning_rate": 0.001, "train_loss": [1.0, 0.5]}
+    write_tsv(pd.DataFrame(columns | {name: [0.4, 0.5] for name in names}), history)
+    graph = root / "figures" / "rules.svg"
+    graph.parent.mkdir()
+    graph.write_text('<svg xmlns="http://www.w3.org/2000/svg"><text>all</text></svg>')
+    strips = [_write_strips(root, dataset) for dataset in (REAL, MADE_UP)]
+    return {
+        "frames": frames,
+        "boundaries": boundaries,
+        "histories": [history],
+        "predictions": [path for paths, _ in strips for path in paths],
+        "shards": [shard for _, shard in strips],
+        "rule_graph": graph,
+        "automatic": [
+            _automatic(root / "metrics" / f"automatic_{name}.tsv")
+            for name in ("qtdb", "simulated_qtdb")
+        ],
+        "strips": 3,
+        "report": root / "report.html",
+    }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _known_numbers() -> Iterator[None]:
+    """One known number for the real data set, and one of a system that is not in the run."""
+    known = {"system": "F", "dataset": REAL, "split": SPLIT, "protocol": "full_window"}
+    known |= {"tolerance": "", "lead_group": "all", "metric": "f1", "target": "P"}
+    known |= {"value": 0.633, "source": "a <table>", "tag": "[pub]"}
+    other = known | {"system": "somebody's", "value": 0.951}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_published", lambda: pd.DataFrame([known, other]))
+        yield
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Any]:
+    return _write_inputs(tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    inputs = _write_inputs(tmp_path_factory.mktemp("run") / "results")
+    write_report(**inputs)
+    path: Path = inputs["report"]
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(report: Path) -> str:
+    return report.read_text(encoding="utf-8")
+
+
+def _parts(page: str, dataset: str) -> list[str]:
+    """Return what stands under each heading of a data set."""
+    parts = re.split(r"<h[23]>|</section>", page)
+    return [part for part in parts if part.startswith((f"{dataset}, ", f"{dataset}<"))]
+
+
+def test_the_title_names_the_data_sets_and_says_simulated_in_bold(page: str) -> None:
+    heading = re.search(r"<h1>(.*?)</h1>", page)
+    assert heading is not None
+    assert heading[1] == f"ECG delineation on {REAL}, {MADE_UP}: <strong>simulated data</strong>"
+
+
+def test_a_run_on_real_data_does_not_say_simulated(inputs: dict[str, Any]) -> None:
+    write_tsv(_frames(REAL), inputs["frames"])
+    write_tsv(_boundaries(REAL), inputs["boundaries"])
+    write_report(**inputs)
+    page = inputs["report"].read_text()
+    assert "<strong>" not in page
+    assert 'class="alert"' not in page
+
+
+def test_known_numbers_stand_beside_the_real_data_set_only(page: str) -> None:
+    real, made_up = "".join(_parts(page, REAL)), "".join(_parts(page, MADE_UP))
+    assert real.count("0.633 [pub]") == 2  # both seeds of F
+    assert real.count("0.951 [pub]") == 1  # a row of its own
+    assert "a &lt;table&gt; [pub]" in real  # its source
+    assert "[pub]" not in made_up
+    assert "0.951" not in made_up
+    assert len(_parts(page, MADE_UP)) == 3
+
+
+def test_the_check_of_the_scorer_shows_known_numbers_for_real_data_only(page: str) -> None:
+    (real,), (made_up,) = _parts(page, "qtdb"), _parts(page, "simulated_qtdb")
+    assert "<td>-3.6</td>" in real
+    assert "published mean ms" in real
+    assert "a &lt;paper&gt; [C]" in real
+    assert "published mean ms" not in made_up
+    assert "paper" not in made_up
+
+
+def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
+    tables = _parts(page, REAL) + _parts(page, MADE_UP)
+    assert len(tables) == 6
+    for table in tables:
+        assert f"{SPLIT} split, 3 records, 6 strips" in table
+        assert "seeds of the trained settings: 0, 1" in table
+        assert "95 % intervals from 100 bootstrap resamples" in table
+        assert "annotated_span" in table
+        assert "[0.720, 0.930]" in table
+
+
+def test_names_are_escaped(page: str) -> None:
+    assert "F &lt;b&gt;&amp;" in page
+    assert ODD not in page
+    assert "<table>&" not in page
+    assert "<paper>" not in page
+
+
+def test_the_page_needs_no_other_file(page: str) -> None:
+    assert not re.search(r"https?:", page)
+    assert not re.search(r"<script|<link|<iframe|@import|url\(", page)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in _sources(page))
+
+
+def _sources(page: str) -> list[str]:
+    return re.findall(r'src="([^"]*)"', page)
+
+
+def test_curves_strips_and_rule_graph_are_embedded(page: str) -> None:
+    figures = [base64.b64decode(source.partition(",")[2]) for source in _sources(page)]
+    assert len(figures) == 1 + 3 + 1
+    for figure in figures:
+        assert ElementTree.fromstring(figure).tag.endswith("svg")
+    assert b"<text>all</text>" in figures[-1]
+    for figure in figures[1:4]:
+        rows = re.findall(r"<!-- (truth|F, seed \d|nk_dwt|F &lt;b.*?, seed 0) -->", figure.decode())
+        assert rows == ["truth", "F, seed 0", "F &lt;b&gt;&amp;, seed 0"]
+
+
+def test_links_lead_from_the_page_to_files_that_are_there(page: str, report: Path) -> None:
+    links = re.findall(r'<li><a href="([^"]*)"', page)
+    for name in ("metrics/frames.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"):
+        assert any(link.startswith(name) for link in links)
+    for link in links:
+        assert (report.parent / link).exists()
+
+
+def test_equal_inputs_in_another_folder_give_equal_bytes(page: str, inputs: dict[str, Any]) -> None:
+    write_report(**inputs)
+    assert inputs["report"].read_text(encoding="utf-8") == page
+
+
+def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, Any]) -> None:
+    untrained = [path for path in inputs["predictions"] if path.parent.name == "0"]
+    write_report(**inputs | {"histories": [], "automatic": [], "predictions": untrained})
+    page = inputs["report"].read_text()
+    assert "<h2>Training" not in page
+    assert "<h2>Scorer check" not in page
+    assert len(_sources(page)) == 3 + 1
+
+
+def _cut(inputs: dict[str, Any]) -> str:
+    write_tsv(_frames(REAL).iloc[:0], inputs["frames"])
+    return f"{inputs['frames']}: no rows"
+
+
+def _foreign(inputs: dict[str, Any]) -> str:
+    inputs["shards"] = inputs["shards"][:1]
+    inputs["predictions"] = inputs["predictions"][4:]
+    return f"{inputs['predictions'][0]}: no strip in common"
+
+
+@pytest.mark.parametrize("spoil", [_cut, _foreign])
+def test_inputs_that_do_not_fit_are_refused_by_name(
+    inputs: dict[str, Any], spoil: Callable[[dict[str, Any]], str]
+) -> None:
+    message = spoil(inputs)
+    with pytest.raises(DataError, match=re.escape(message)):
+        write_report(**inputs)
+    assert not inputs["report"].exists()
+
+
+def _errors(**n_records: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = [
+        (dataset, str(record), lead, 0)
+        for dataset, n in n_records.items()
+        for record in range(n)
+        for lead in ("I", "II", "III")
+    ]
+    table = pd.DataFrame(rows, columns=["dataset", "record_id", "lead", "window"])
+    return table.assign(error=rng.random(len(table)))
+
+
+def test_strips_are_spread_over_data_sets_and_records() -> None:
+    errors = _errors(a=20, b=20, c=2)
+    chosen = choose_strips(errors, 12)
+    assert chosen["dataset"].value_counts().to_dict() == {"a": 5, "b": 5, "c": 2}
+    assert not chosen.duplicated(["dataset", "record_id"]).any()
+
+
+def test_strips_hold_the_worst_lead_and_say_so() -> None:
+    errors = _errors(a=20, b=20)
+    chosen = choose_strips(errors, 8)
+    for dataset, rows in errors.groupby("dataset"):
+        worst = chosen[chosen["why"].str.startswith("worst") & (chosen["dataset"] == dataset)]
+        assert worst["error"].tolist() == [rows["error"].max()]
+    for row in chosen[chosen["why"].str.startswith("median")].itertuples():
+        record = errors[(errors["dataset"] == row.dataset) & (errors["record_id"] == row.record_id)]
+        assert row.error == record["error"].median()
+
+
+def test_the_choice_does_not_depend_on_the_order_of_the_leads() -> None:
+    errors = _errors(a=20)
+    shuffled = errors.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(
+        choose_strips(errors, 5).reset_index(drop=True),
+        choose_strips(shuffled, 5).reset_index(drop=True),
+    )
+
+
+def test_no_more_strips_than_records() -> None:
+    assert len(choose_strips(_errors(a=2), 12)) == 2
+    assert choose_strips(_errors(a=2), 0).empty
+
+
+def test_the_headline_fits_a_terminal() -> None:
+    frames, boundaries = _frames(MADE_UP), _boundaries(MADE_UP)
+    for table in (frames, boundaries):
+        table["system"] = table["system"].replace("F", "a_setting_with_a_name_" + 50 * "x")
+    frames.loc[frames["wave"] == "P", "f1"] = np.nan
+    lines = headline(frames, boundaries).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("simulated data" in line for line in lines)
+    (nk,) = [line.split() for line in lines if "nk_dwt" in line]
+    assert nk == ["nk_dwt", "-", "0.810", "0.810", "0.810", "[0.720,", "0.930]"]
+
+
+def test_the_headline_is_printed_with_the_place_of_the_report(
+    inputs: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_headline(
+        frames=inputs["frames"], boundaries=inputs["boundaries"], report=inputs["report"]
+    )
+    printed = capsys.readouterr().out
+    assert f"Report: {inputs['report']}" in printed
+    assert f"{REAL}, {SPLIT} split, 3 records" in printed

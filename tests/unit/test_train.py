@@ -1,0 +1,266 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from openecg.errors import ConfigError, DataError
+from openecg.files import read_tsv
+from openecg.stage2 import train as module
+from openecg.stage2.checkpoint import load_checkpoint
+from openecg.stage2.losses import class_weights, frame_loss
+from openecg.stage2.train import Data, rate_factor, train, tuning_scores
+from tests.unit.made_up_shards import shard_rows, write_rows, write_setting_file
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def trained(
+    folder: Path, rows: list[dict[str, Any]] | None = None, *, seed: int = 0, **training: Any
+) -> tuple[bytes, bytes]:
+    """Train in a folder; return the bytes of model and history."""
+    folder.mkdir(exist_ok=True)
+    shard = write_rows(rows or shard_rows(), folder / "part-000.parquet")
+    setting = write_setting_file(folder, **training)
+    model, history = folder / "model.safetensors", folder / "history.tsv"
+    train(setting=setting, shards=[shard], seed=seed, threads=1, model=model, history=history)
+    return model.read_bytes(), history.read_bytes()
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    trained(tmp_path, epochs=30)
+    history = read_tsv(tmp_path / "history.tsv")
+    assert list(history) == [
+        *("epoch", "learning_rate", "train_loss", "tuning_loss"),
+        *("tuning_f1_P", "tuning_f1_QRS", "tuning_f1_T", "tuning_f1_mean"),
+    ]
+    assert history["epoch"].tolist() == list(range(1, 31))
+    assert history["tuning_f1_mean"].iloc[-1] > 0.9
+    assert history["train_loss"].iloc[-1] < 0.5 * history["train_loss"].iloc[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("history.tsv", "model.safetensors", "part-000.parquet", "tiny.yaml")
+    ]
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
+    first = trained(tmp_path / "a")
+    assert first == trained(tmp_path / "b")
+    assert first[1] != trained(tmp_path / "c", seed=1)[1]
+
+
+def test_records_outside_the_training_split_are_never_looked_at(tmp_path: Path) -> None:
+    held_out = shard_rows(split="validation", records=3, seed=1)
+    clean = trained(tmp_path / "a", [*shard_rows(), *held_out])
+    for row in held_out:
+        row |= {"signal": np.full(7, np.nan), "labels": np.full(9, 200), "lead_index": 99}
+        row |= {"fs_hz": -1.0, "fold": 0}
+    nonsense = trained(tmp_path / "b", [*held_out, *shard_rows(), *held_out])
+    assert clean == nonsense
+    # The test can tell: the same nonsense in training rows would not go unnoticed.
+    for row in held_out:
+        row["split"] = "train"
+    with pytest.raises(DataError):
+        trained(tmp_path / "c", [*shard_rows(), *held_out])
+
+
+@pytest.mark.parametrize("tuning_fold", [0, None])
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_killed_training_ends_in_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, tuning_fold: int | None
+) -> None:
+    scores = module.tuning_scores
+
+    def scored(*args: Any) -> dict[str, float]:
+        """Take the loss as the score, so that the first epoch, and not the last, is the best."""
+        row = scores(*args)
+        return row | {"tuning_f1_mean": row["tuning_loss"]}
+
+    monkeypatch.setattr(module, "tuning_scores", scored)
+    undisturbed = trained(tmp_path / "a", tuning_fold=tuning_fold)
+    steps = 0
+    step = module.train_step
+
+    def killed(*args: Any, **kwargs: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps > per_epoch * after + 2:  # in the middle of the next epoch
+            raise KeyboardInterrupt
+        return step(*args, **kwargs)
+
+    def killed_at_the_end(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    per_epoch = 4 if tuning_fold == 0 else 5
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_step", killed)
+        patch.setattr(module, "save_checkpoint", killed_at_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "b", tuning_fold=tuning_fold)
+    assert (tmp_path / "b" / "resume.safetensors").exists()
+    ran: list[int] = []
+    monkeypatch.setattr(module, "train_step", lambda *a, **k: ran.append(1) or step(*a, **k))
+    assert trained(tmp_path / "b", tuning_fold=tuning_fold) == undisturbed
+    assert len(ran) == per_epoch * (3 - after)
+    assert not (tmp_path / "b" / "resume.safetensors").exists()
+
+
+@pytest.mark.parametrize("change", ["seed", "setting", "data", "damage"])
+def test_what_another_training_left_is_put_aside(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    change: str,
+) -> None:
+    def killed(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "a")
+    kept = tmp_path / "a" / "resume.safetensors"
+    if change == "damage":
+        kept.write_bytes(kept.read_bytes()[:-9])
+    seed = 1 if change == "seed" else 0
+    training = {"learning_rate": 0.02} if change == "setting" else {}
+    rows = shard_rows(seed=5) if change == "data" else shard_rows()
+    with caplog.at_level(logging.WARNING):
+        resumed = trained(tmp_path / "a", rows, seed=seed, **training)
+    word = "not a readable" if change == "damage" else f"another {change}"
+    assert "started afresh" in caplog.text
+    assert word in caplog.text
+    assert resumed == trained(tmp_path / "b", rows, seed=seed, **training)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.5, 0.9])
+    seen = []
+
+    def scored(network: torch.nn.Module, *_: Any) -> dict[str, float]:
+        seen.append({k: v.clone() for k, v in network.state_dict().items()})
+        return dict.fromkeys(module.TUNING, next(scores))
+
+    monkeypatch.setattr(module, "tuning_scores", scored)
+    trained(tmp_path, epochs=5, patience=2)
+    assert len(seen) == 4
+    network, _ = load_checkpoint(tmp_path / "model.safetensors")
+    assert all(torch.equal(v, seen[1][k]) for k, v in network.state_dict().items())
+
+
+def test_the_tuning_fold_is_not_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the choice of the epoch, the signals of the tuning fold change nothing."""
+    rows = shard_rows()
+    learnt = trained(tmp_path / "a", rows, epochs=1)[0]
+    for row in rows:
+        if row["fold"] == 0:
+            row["signal"] = row["signal"][::-1]
+    assert weights_of(trained(tmp_path / "b", rows, epochs=1)[0]) == weights_of(learnt)
+    all_in = trained(tmp_path / "c", rows, epochs=1, tuning_fold=None)[0]
+    assert weights_of(all_in) != weights_of(learnt)
+
+
+def weights_of(model: bytes) -> bytes:
+    return model[8 + int.from_bytes(model[:8], "little") :]
+
+
+def test_unannotated_frames_count_only_when_unmasked(tmp_path: Path) -> None:
+    training = {"epochs": 1, "tuning_fold": None, "class_weights": False}
+    rows = shard_rows()
+    masked = trained(tmp_path / "a", rows, **training)[0]
+    unmasked = trained(tmp_path / "b", rows, mask_unannotated=False, **training)[0]
+    for row in rows:
+        row["labels"] = np.where(row["labels"] == 255, 0, row["labels"])
+    filled = trained(tmp_path / "c", rows, **training)[0]
+    assert weights_of(unmasked) == weights_of(filled) != weights_of(masked)
+
+
+def test_class_weights_follow_the_frames_that_count() -> None:
+    counts = [400, 100, 25, 16]
+    target = torch.tensor([c for c, n in enumerate(counts) for _ in range(n)] + [255] * 99)
+    weights = class_weights(target.to(torch.uint8))
+    assert weights.sum().item() == pytest.approx(4)
+    relative = (weights / weights[0]).tolist()
+    assert relative == pytest.approx([1, 2, 4, 5], rel=1e-6)
+    with pytest.raises(ValueError, match="found other 2, P 1, QRS 1, T 0"):
+        class_weights(torch.tensor([0, 0, 1, 2, 255], dtype=torch.uint8))
+
+
+def test_the_loss_is_the_weighted_mean_over_the_frames_that_count() -> None:
+    logits, target = torch.randn(2, 3, 4), torch.tensor([[0, 255, 3], [2, 1, 255]])
+    weights = torch.tensor([0.5, 1.0, 1.5, 1.0])
+    loss, counted = frame_loss(logits, target.to(torch.uint8), weights)
+    wanted = torch.nn.CrossEntropyLoss(weights, ignore_index=255)(logits.mT, target)
+    torch.testing.assert_close(loss / counted, wanted)
+    nothing = frame_loss(logits, torch.full((2, 3), 255, dtype=torch.uint8), weights)
+    assert [value.item() for value in nothing] == [0, 0]
+
+
+def test_tuning_scores_are_frame_f1_over_annotated_frames() -> None:
+    called = torch.tensor([[0, 1, 1, 2, 3, 3, 2]])
+    truth = torch.tensor([[0, 1, 2, 2, 3, 0, 255]], dtype=torch.uint8)
+    network = Echo(called)
+    data = Data(torch.zeros(1, 7), torch.zeros(1, dtype=torch.int64), truth)
+    scores = tuning_scores(network, data, torch.ones(4))
+    assert scores["tuning_f1_P"] == pytest.approx(2 / 3)
+    assert scores["tuning_f1_QRS"] == pytest.approx(2 / 3)
+    assert scores["tuning_f1_T"] == pytest.approx(2 / 3)
+    assert scores["tuning_f1_mean"] == pytest.approx(2 / 3)
+
+
+class Echo(torch.nn.Module):
+    def __init__(self, called: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = torch.nn.functional.one_hot(called, 4).float()
+
+    def forward(self, signal: torch.Tensor, lead_index: torch.Tensor) -> torch.Tensor:
+        return self.logits
+
+
+def test_the_rate_rises_from_the_first_step_and_falls_to_zero() -> None:
+    factors = np.array([rate_factor(s, n_steps=200, warmup=0.05) for s in range(201)])
+    assert factors[0] == 0.1
+    np.testing.assert_allclose(np.diff(factors[:10]), 0.1)
+    assert factors[10] == factors.max() == 1
+    assert np.all(np.diff(factors[10:]) < 0)
+    assert factors[105] == pytest.approx(0.5)
+    assert factors[200] == pytest.approx(0)
+    assert rate_factor(0, n_steps=3, warmup=0) == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "error", "words"),
+    [
+        ({"batch_size": 17}, ConfigError, "batch_size 17 is more than the 16 training windows"),
+        ({"tuning_fold": 7}, DataError, "0 of 20 training windows are in the tuning fold 7"),
+        ({"learning_rate": 1e38}, ConfigError, "loss is nan in epoch 1; learning_rate 1e.38"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(
+    tmp_path: Path, training: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        trained(tmp_path, **training)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_class_without_frames_cannot_be_weighted(tmp_path: Path) -> None:
+    rows = shard_rows()
+    for row in rows:
+        row["labels"] = np.where(row["labels"] == 1, 0, row["labels"])
+    with pytest.raises(DataError, match=r"tiny.yaml, training.class_weights: .* P 0"):
+        trained(tmp_path, rows)
+    trained(tmp_path, rows, class_weights=False, epochs=1)
