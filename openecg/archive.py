@@ -103,6 +103,8 @@ class Archive:
         members: dict[str, zipfile.ZipInfo] = {}
         for info in self._zip.infolist():
             name = info.filename
+            if name.startswith("__MACOSX/"):  # what the macOS archiver adds; no data
+                continue
             fault = _fault(info)
             if fault:
                 raise DataError(f"{self.path}: member {name!r} {fault}")

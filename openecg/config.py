@@ -8,7 +8,7 @@ import jsonschema
 import yaml
 
 from openecg.errors import ConfigError
-from openecg.stage2.settings import resolve_setting
+from openecg.stage2.settings import Setting, resolve_setting
 
 SAMPLES_PER_FRAME = 5  # the convolution in front of the model steps by five samples
 
@@ -62,19 +62,22 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
             )
         layouts = Path(__file__).parent / "datasets"
         if not (layouts / f"{spec['layout']}.py").exists():
-            known = [p.stem for p in layouts.glob("*.py") if p.stem not in ("__init__", "base")]
+            names = [p.stem for p in layouts.glob("*.py") if p.stem not in ("__init__", "base")]
             raise ConfigError(
-                f"config, specs.{name}.layout: unknown layout {_unknown(spec['layout'], known)}"
+                f"config, specs.{name}.layout: unknown layout {_unknown(spec['layout'], names)}"
             )
     for name in config["train"]:
         if name not in settings:
             raise ConfigError(f"config, train: unknown setting {_unknown(name, list(settings))}")
-        absent = [d for d in resolve_setting(settings, name)["train_on"] if d not in specs]
-        if absent:
-            raise ConfigError(f"config, settings.{name}.train_on: unknown data set {absent[0]!r}")
-        absent = [
-            d for d in resolve_setting(settings, name)["train_on"] if d not in config["datasets"]
-        ]
+        resolved = resolve_setting(settings, name)
+        try:
+            setting = Setting.from_dict(resolved)
+        except ConfigError as error:
+            raise ConfigError(f"config, settings.{name}: {error}") from error
+        absent = [dataset for dataset in setting.train_on if dataset not in config["datasets"]]
+        if absent and absent[0] not in specs:
+            known = _unknown(absent[0], list(specs))
+            raise ConfigError(f"config, settings.{name}.train_on: unknown data set {known}")
         if absent:
             raise ConfigError(
                 f"config, train: setting {name!r} needs data set {absent[0]!r}, which is not in "

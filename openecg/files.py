@@ -1,7 +1,7 @@
 """Write outputs whole or not at all, with equal bytes for equal content."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,5 +62,5 @@ def write_tsv(frame: pd.DataFrame, path: Path) -> None:
 
 def read_tsv(path: Path) -> pd.DataFrame:
     """Read a TSV table of this project; identifiers such as record ids and seeds stay text."""
-    text = {name: str for name in ("record_id", "seed", "system")}
+    text: dict[Hashable, type[str]] = {name: str for name in ("record_id", "seed", "system")}
     return pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values=["", "nan"])

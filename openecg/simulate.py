@@ -69,7 +69,7 @@ QTDB_SAMPLES = (225000, 224999, 224993)
 # In QTDB 54 records have no T onset, 43 have all and 8 have some.
 T_ONSET_SHARE = (1.0, 0.0, 0.2, 0.0, 1.0, 0.0, 1.0, 0.0)
 QTDB_MARKED_BEATS = 30
-ISP_UNIT, ISP_UNITS_PER_MV = "uV", 1000
+ISP_UNIT, ISP_UNITS_PER_MV = "mkv", 1000
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ IGNORE = 255
 NOT_MARKED = -1
 KINDS = {P: "P", QRS: "QRS", T: "T"}
 NOTHING_ANNOTATED = (0, -1)
+# Longest plausible duration in ms: the 99th percentile of the marked waves of LUDB
+# (state-of-the-art.md, section 7.2).
+LONGEST_MS = {P: 156.0, QRS: 172.0, T: 272.0}
+# Marks farther apart than this in ms have unannotated beats between them: QTDB's experts skipped
+# some. The widest gap in LUDB, where none are skipped, is 1506 ms.
+LONGEST_GAP_MS = 1600.0
 BOUNDARIES = ("P_on", "P_off", "QRS_on", "QRS_off", "T_on", "T_off")
 
 # The beat codes of the WFDB Applications Guide, "Annotations": each one marks a QRS complex.
@@ -147,17 +153,19 @@ def annotated_span(waves: Waves) -> tuple[int, int] | None:
     return (int(ends.min()), int(ends.max())) if ends.size else None
 
 
-def ignore_spans(waves: Waves) -> npt.NDArray[np.int64]:
+def ignore_spans(waves: Waves, *, fs_hz: float) -> npt.NDArray[np.int64]:
     """Find where the unmarked parts of incomplete waves may lie.
 
     A wave without onset may begin anywhere after the mark before it, one without offset may end
-    anywhere before the mark after it. At the ends of the lead the span takes the place of the
-    neighbour.
+    anywhere before the mark after it, but no farther from its other marks than a wave of its kind
+    is long (``LONGEST_MS``). At the ends of the lead the span takes the place of the neighbour.
 
     Parameters
     ----------
     waves : Waves
         Waves of one lead.
+    fs_hz : float
+        Sampling rate in Hz.
 
     Returns
     -------
@@ -170,14 +178,29 @@ def ignore_spans(waves: Waves) -> npt.NDArray[np.int64]:
     for i in np.flatnonzero(~waves.complete):
         own = marks[i][marks[i] != NOT_MARKED]
         start, stop = int(own.min()), int(own.max())
+        longest = round(LONGEST_MS[int(waves.kind[i])] * fs_hz / 1000)
+        earliest, latest = stop - longest, start + longest
         before, after = marks[:i].ravel(), marks[i + 1 :].ravel()
         after = after[after != NOT_MARKED]
         if waves.on[i] == NOT_MARKED:
-            start = min(start, int(before.max()) + 1 if before.size else first)
+            start = min(start, max(earliest, int(before.max()) + 1 if before.size else first))
         if waves.off[i] == NOT_MARKED:
-            stop = max(stop, int(after.min()) - 1 if after.size else last)
+            stop = max(stop, min(latest, int(after.min()) - 1 if after.size else last))
         rows.append((int(waves.kind[i]), start, stop))
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def silent_spans(waves: Waves, *, fs_hz: float) -> npt.NDArray[np.int64]:
+    """Find the gaps between marks in which beats went unannotated (``LONGEST_GAP_MS``).
+
+    Returns
+    -------
+    ndarray of shape (n_gaps, 2), dtype int64
+        First and last sample of each gap, both included.
+    """
+    marks = np.unique(waves.marks[waves.marks != NOT_MARKED])
+    wide = np.flatnonzero(np.diff(marks) > LONGEST_GAP_MS * fs_hz / 1000)
+    return np.stack([marks[wide] + 1, marks[wide + 1] - 1], axis=1)
 
 
 def frame_labels(
@@ -188,7 +211,6 @@ def frame_labels(
     frame_ms: float,
     n_frames: int,
     span: tuple[int, int] | None,
-    margin_ms: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
     """Label frames with the wave that fills most of them.
 
@@ -210,11 +232,9 @@ def frame_labels(
     span : tuple of int or None
         Closed interval of annotated samples (`annotated_span`). Frames without a wave become
         ``IGNORE`` if they do not touch it, if most of their samples may belong to an incomplete
-        wave (`ignore_spans`), or if most lie behind ``n_samples``; all of them if it is
+        wave (`ignore_spans`) or lie in a gap (`silent_spans`) or behind ``n_samples``; all if it is
         ``NOTHING_ANNOTATED``. ``None`` takes everything as annotated and nothing becomes
         ``IGNORE``.
-    margin_ms : float
-        Widens the span on both sides, in ms.
 
     Returns
     -------
@@ -251,11 +271,12 @@ def frame_labels(
     if span is None:
         return labels
 
-    for _, first, last in ignore_spans(waves):
+    for _, first, last in ignore_spans(waves, fs_hz=fs_hz):
         known[max(int(first), 0) : int(last) + 1] = False
+    for first, last in silent_spans(waves, fs_hz=fs_hz):
+        known[first : last + 1] = False
     unknown = 2 * np.bincount(frame_of[~known], minlength=n_frames) > np.diff(starts)
-    margin = margin_ms * fs_hz / 1000
-    outside = (starts[1:] - 1 < span[0] - margin) | (starts[:-1] > span[1] + margin)
+    outside = (starts[1:] - 1 < span[0]) | (starts[:-1] > span[1])
     if span == NOTHING_ANNOTATED:
         outside[:] = True
     labels[(labels == OTHER) & (outside | unknown)] = IGNORE

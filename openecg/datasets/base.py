@@ -27,7 +27,7 @@ LAYOUTS = ("isp", "ludb", "qtdb")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SPELLING = {name.lower(): name for name in LEADS}
 
-MV_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3}
+MV_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "mkV": 1e-3, "mkv": 1e-3, "V": 1e3}
 # Bits of a sample in each uncompressed signal format: WFDB header(5), signal(5).
 BITS_PER_SAMPLE = {"8": 8, "80": 8, "16": 16, "61": 16, "160": 16, "212": 12, "24": 24, "32": 32}
 

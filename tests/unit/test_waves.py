@@ -20,6 +20,7 @@ from openecg.waves import (
     ignore_spans,
     labels_from_ms,
     pair_marks,
+    silent_spans,
     waves_from_ms,
 )
 
@@ -117,12 +118,29 @@ def test_span_reaches_from_first_to_last_boundary() -> None:
 
 
 def test_incomplete_waves_reach_to_their_neighbours() -> None:
-    assert ignore_spans(marks("(N)t)")).tolist() == [[T, 31, 50]]
-    assert ignore_spans(marks("(N(t)")).tolist() == [[QRS, 10, 29]]
-    assert ignore_spans(marks("(N)p(N)")).tolist() == [[P, 31, 49]]
-    assert ignore_spans(marks("N)(t")).tolist() == [[QRS, 10, 20], [T, 30, 40]]  # at the ends
-    assert ignore_spans(marks("(p)(N)(t)")).shape == (0, 3)
-    assert ignore_spans(wave(P, 5, 9)).shape == (0, 3)  # ISP marks no peaks
+    assert ignore_spans(marks("(N)t)"), fs_hz=500.0).tolist() == [[T, 31, 50]]
+    assert ignore_spans(marks("(N(t)"), fs_hz=500.0).tolist() == [[QRS, 10, 29]]
+    assert ignore_spans(marks("(N)p(N)"), fs_hz=500.0).tolist() == [[P, 31, 49]]
+    assert ignore_spans(marks("N)(t"), fs_hz=500.0).tolist() == [[QRS, 10, 20], [T, 30, 40]]
+    assert ignore_spans(marks("(p)(N)(t)"), fs_hz=500.0).shape == (0, 3)
+    assert ignore_spans(wave(P, 5, 9), fs_hz=500.0).shape == (0, 3)  # ISP marks no peaks
+
+
+def test_incomplete_waves_reach_no_farther_than_such_waves_are_long() -> None:
+    waves = pair_marks(np.array([0, 300, 400, 1000]), list(")N)p"))
+    assert ignore_spans(waves, fs_hz=500.0)[0].tolist() == [QRS, 400 - 86, 400]  # 172 ms
+    waves = pair_marks(np.array([0, 1000, 2000, 2001]), list("(N(t"))
+    assert ignore_spans(waves, fs_hz=1000.0)[0].tolist() == [QRS, 0, 1000]
+
+
+def test_beats_that_were_skipped_are_ignored_not_other() -> None:
+    waves = pair_marks(np.array([0, 10, 20, 820, 830, 840, 1660, 1670, 1680]), list("(N)" * 3))
+    labels = frame_labels(
+        waves, n_samples=1681, fs_hz=500.0, frame_ms=20.0, n_frames=168, span=annotated_span(waves)
+    )
+    assert silent_spans(waves, fs_hz=500.0).tolist() == [[841, 1659]]
+    assert np.all(labels[3:82] == 0)  # 1600 ms apart
+    assert np.all(labels[85:165] == IGNORE)  # 1640 ms apart
 
 
 def test_labels_of_a_beat() -> None:
@@ -151,26 +169,11 @@ def test_incomplete_waves_are_ignored_not_other() -> None:
     assert labels.tolist() == [2, 255, 255, 255, 255, 255, 255, 0, 1, 1]
 
 
-def test_margin_widens_the_span() -> None:
-    given_ = {"n_samples": 200, "fs_hz": 500.0, "frame_ms": 20.0, "n_frames": 20}
-    waves = wave(QRS, 100, 109)
-    for margin_ms, known in ((0.0, 1), (2.0, 3), (20.0, 3), (100.0, 11)):
-        labels = frame_labels(waves, **given_, span=(100, 109), margin_ms=margin_ms)  # type: ignore[arg-type]
-        assert np.sum(labels != IGNORE) == known
-
-
 def test_nothing_annotated_is_all_ignored() -> None:
-    for margin_ms in (0.0, 100.0):
-        labels = frame_labels(
-            marks(""),
-            n_samples=100,
-            fs_hz=500.0,
-            frame_ms=20.0,
-            n_frames=10,
-            span=NOTHING_ANNOTATED,
-            margin_ms=margin_ms,
-        )
-        assert set(labels.tolist()) == {IGNORE}
+    labels = frame_labels(
+        marks(""), n_samples=100, fs_hz=500.0, frame_ms=20.0, n_frames=10, span=NOTHING_ANNOTATED
+    )
+    assert set(labels.tolist()) == {IGNORE}
 
 
 def test_frames_shorter_than_a_sample_are_refused() -> None:
