@@ -27,7 +27,7 @@ PROTOCOLS = {
 }
 
 
-def score_automatic(*, archive: Path, table: Path) -> None:
+def score_automatic(*, archive: Path, dataset: str, table: Path) -> None:
     """Score the ecgpuwave marks of QTDB (pu0, pu1) against the expert's (q1c).
 
     The classical protocol: each annotated point takes the nearest automatic mark of its kind in
@@ -38,8 +38,10 @@ def score_automatic(*, archive: Path, table: Path) -> None:
     ----------
     archive : Path
         Zip of QTDB.
+    dataset : str
+        Its name; figures published for a data set of this name are put beside.
     table : Path
-        TSV to write: one row per protocol and point, with the published figures beside.
+        TSV to write: one row per protocol and point.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def score_automatic(*, archive: Path, table: Path) -> None:
     published = load_published()
     rows = []
     for min_points, (system, protocol) in PROTOCOLS.items():
-        known = published[published["system"] == system]
+        known = published[(published["system"] == system) & (published["dataset"] == dataset)]
         for point in POINTS:
             scored = average_records(errors[point], min_points=min_points)
             figures = known[known["target"] == point]

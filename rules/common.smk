@@ -21,6 +21,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
 SPECS = {dataset: config["specs"][dataset] for dataset in config["datasets"]}
 
 

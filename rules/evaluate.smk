@@ -92,6 +92,7 @@ rule score_automatic:
         runtime=15,
     params:
         code=code_hash("openecg.automatic"),
+        published=text_hash(PUBLISHED_NUMBERS),
     shell:
-        "python -m openecg score-automatic --archive {input.archive:q} --table {output.table:q}"
-        " &> {log:q}"
+        "python -m openecg score-automatic --archive {input.archive:q}"
+        " --dataset {wildcards.dataset} --table {output.table:q} &> {log:q}"

@@ -50,6 +50,7 @@ rule write_report:
         runtime=15,
     params:
         code=code_hash("openecg.report"),
+        published=text_hash(PUBLISHED_NUMBERS),
         strips=lookup(within=config, dpath="report/strips"),
     shell:
         "python -m openecg write-report --frames {input.frames:q}"

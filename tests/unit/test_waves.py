@@ -127,10 +127,10 @@ def test_incomplete_waves_reach_to_their_neighbours() -> None:
 
 
 def test_incomplete_waves_reach_no_farther_than_such_waves_are_long() -> None:
-    waves = pair_marks(np.array([0, 300, 400, 1000]), list(")N)p"))
-    assert ignore_spans(waves, fs_hz=500.0)[0].tolist() == [QRS, 400 - 86, 400]  # 172 ms
-    waves = pair_marks(np.array([0, 1000, 2000, 2001]), list("(N(t"))
-    assert ignore_spans(waves, fs_hz=1000.0)[0].tolist() == [QRS, 0, 1000]
+    waves = pair_marks(np.array([0, 5, 10, 350, 400]), list("(p)N)"))
+    assert ignore_spans(waves, fs_hz=500.0).tolist() == [[QRS, 400 - 86, 400]]  # 172 ms
+    waves = pair_marks(np.array([100, 150, 400, 450, 500]), list("(N(t)"))
+    assert ignore_spans(waves, fs_hz=1000.0).tolist() == [[QRS, 100, 100 + 172]]
 
 
 def test_beats_that_were_skipped_are_ignored_not_other() -> None:

@@ -44,6 +44,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         ("configs/tiny.yaml", "bootstrap: 50", "bootstrap: 60", SCORES),
         ("configs/tiny.yaml", "epochs: 1", "epochs: 2", {"write_setting": 1, **ONE_MODEL}),
         ("configs/tiny.yaml", "strips: 3", "strips: 4", REPORT),
+        ("openecg/published.tsv", "0.492", "0.493", {"score_automatic": 1, **REPORT}),
         ("README.md", "", "More words.\n", {}),
     ],
     ids=[
@@ -57,6 +58,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "bootstrap",
         "epochs of one setting",
         "strips",
+        "published numbers",
         "README",
     ],
 )
