@@ -9,13 +9,17 @@ ARGS ?=
 # Where pip finds torch, when the default index is not wanted: see README, "CPU or GPU".
 TORCH_INDEX ?=
 
+# Trainings take turns on a card; without one, as many run at once as cores allow.
+GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
+GPU_JOBS := $(if $(filter-out 0,$(GPUS)),$(GPUS),$(CORES))
+
 STAMP := $(VENV)/.installed
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
 .PHONY: run test lint unit clean
 run: $(STAMP)
-	snakemake --cores $(CORES) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	snakemake --cores $(CORES) --resources gpu=$(GPU_JOBS) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
 
 test: lint unit
 

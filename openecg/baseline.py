@@ -12,6 +12,7 @@ import pyarrow as pa
 from openecg.codec import Event, decode, to_frames
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_parquet
+from openecg.predictions import PREDICTION_SCHEMA
 from openecg.vocab import SUPER_CLASS
 from openecg.waves import OTHER
 
@@ -19,21 +20,6 @@ log = logging.getLogger(__name__)
 
 KEYS = ("dataset", "record_id", "lead", "window", "split")
 READ = (*KEYS, "method", "fs_hz", "native_samples", "words")
-PREDICTION_SCHEMA = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("record_id", pa.string()),
-        ("lead", pa.string()),
-        ("window", pa.int32()),
-        ("split", pa.string()),
-        ("system", pa.string()),
-        ("seed", pa.string()),
-        ("frames", pa.list_(pa.uint8())),
-        ("wave_kind", pa.list_(pa.uint8())),
-        ("on_ms", pa.list_(pa.float64())),
-        ("off_ms", pa.list_(pa.float64())),
-    ]
-)
 
 
 def waves_of_events(

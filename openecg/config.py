@@ -10,6 +10,7 @@ import yaml
 from openecg.errors import ConfigError
 from openecg.stage2.settings import Setting, resolve_setting
 
+NO_LAYOUTS = ("__init__", "base")
 SAMPLES_PER_FRAME = 5  # the convolution in front of the model steps by five samples
 
 
@@ -46,43 +47,19 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         On the first problem: unknown key (with the nearest known one), wrong type, value out of
         range, a name that is not defined, or a setting whose data set is not selected.
     """
-    _check_schema(config, yaml.safe_load(schema_file.read_text()))
-    specs, settings = config["specs"], config["settings"]
+    schema = yaml.safe_load(schema_file.read_text())
+    _check_schema(config, schema)
+    specs = config["specs"]
     for dataset in config["datasets"]:
         if dataset not in specs:
-            raise ConfigError(
-                f"config, datasets: unknown data set {_unknown(dataset, list(specs))}"
-            )
+            known = _unknown(dataset, list(specs))
+            raise ConfigError(f"config, datasets: unknown data set {known}")
     for name, spec in specs.items():
-        if ("zip" in spec) == ("simulate" in spec):
-            raise ConfigError(f"config, specs.{name}: needs either zip or simulate, not both")
-        if ("simulate" in spec) != name.startswith("simulated_"):
-            raise ConfigError(
-                f"config, specs.{name}: simulated data, and nothing else, is named simulated_..."
-            )
-        layouts = Path(__file__).parent / "datasets"
-        if not (layouts / f"{spec['layout']}.py").exists():
-            names = [p.stem for p in layouts.glob("*.py") if p.stem not in ("__init__", "base")]
-            raise ConfigError(
-                f"config, specs.{name}.layout: unknown layout {_unknown(spec['layout'], names)}"
-            )
+        _check_spec(name, spec)
+    if not config["train"] and not config["baselines"]:
+        raise ConfigError("config: train and baselines are both empty; nothing would be scored")
     for name in config["train"]:
-        if name not in settings:
-            raise ConfigError(f"config, train: unknown setting {_unknown(name, list(settings))}")
-        resolved = resolve_setting(settings, name)
-        try:
-            setting = Setting.from_dict(resolved)
-        except ConfigError as error:
-            raise ConfigError(f"config, settings.{name}: {error}") from error
-        absent = [dataset for dataset in setting.train_on if dataset not in config["datasets"]]
-        if absent and absent[0] not in specs:
-            known = _unknown(absent[0], list(specs))
-            raise ConfigError(f"config, settings.{name}.train_on: unknown data set {known}")
-        if absent:
-            raise ConfigError(
-                f"config, train: setting {name!r} needs data set {absent[0]!r}, which is not in "
-                f"datasets: {', '.join(config['datasets'])}"
-            )
+        _check_setting(name, config, schema["properties"]["settings"])
     signal = config["signal"]
     if signal["fs_hz"] * signal["frame_ms"] != SAMPLES_PER_FRAME * 1000:
         raise ConfigError(
@@ -91,3 +68,53 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         )
     if signal["window_s"] * 1000 % signal["frame_ms"]:
         raise ConfigError("config, signal: window_s must be a whole number of frames")
+
+
+def _check_spec(name: str, spec: dict[str, Any]) -> None:
+    """Check the entry of one data set across its keys."""
+    where = f"config, specs.{name}"
+    if ("zip" in spec) == ("simulate" in spec):
+        raise ConfigError(f"{where}: needs either zip or simulate, not both")
+    if ("simulate" in spec) != name.startswith("simulated_"):
+        raise ConfigError(f"{where}: simulated data, and nothing else, is named simulated_...")
+    folder = Path(__file__).parent / "datasets"
+    layouts = [path.stem for path in folder.glob("*.py") if path.stem not in NO_LAYOUTS]
+    if spec["layout"] not in layouts:
+        raise ConfigError(f"{where}.layout: unknown layout {_unknown(spec['layout'], layouts)}")
+    if spec["split"]["rule"] != "published" and not spec["split"]["fraction"]:
+        raise ConfigError(f"{where}.split.fraction: 0 holds out no record to score")
+    if "simulate" in spec and spec["parts"] > spec["simulate"]["records"]:
+        raise ConfigError(
+            f"{where}.parts: {spec['parts']} parts of {spec['simulate']['records']} records"
+        )
+
+
+def _check_setting(name: str, config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Check one setting that is to be trained, with its base merged in."""
+    if name not in config["settings"]:
+        known = _unknown(name, list(config["settings"]))
+        raise ConfigError(f"config, train: unknown setting {known}")
+    where = f"config, settings.{name}"
+    resolved = resolve_setting(config["settings"], name)
+    try:
+        setting = Setting.from_dict(resolved)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    model = schema["additionalProperties"]["properties"]["model"]["properties"]
+    for key in model:
+        if key not in setting.model:
+            raise ConfigError(f"{where}.model: no key {key!r}")
+    if setting.model["d_model"] % setting.model["heads"]:
+        raise ConfigError(
+            f"{where}.model.d_model: {setting.model['d_model']} channels do not divide by "
+            f"{setting.model['heads']} heads"
+        )
+    absent = [dataset for dataset in setting.train_on if dataset not in config["datasets"]]
+    if absent and absent[0] not in config["specs"]:
+        known = _unknown(absent[0], list(config["specs"]))
+        raise ConfigError(f"{where}.train_on: unknown data set {known}")
+    if absent:
+        raise ConfigError(
+            f"config, train: setting {name!r} needs data set {absent[0]!r}, which is not in "
+            f"datasets: {', '.join(config['datasets'])}"
+        )

@@ -25,22 +25,19 @@ def code_hash(*modules: str) -> str:
         Twelve hexadecimal digits.
     """
     seen: dict[str, str] = {}
-    todo = list(modules)
-    packages = {module.partition(".")[0] for module in modules}
     for module in modules:
-        if find_spec(module) is None:
+        if _source(module) is None:
             raise ModuleNotFoundError(f"no module {module!r} to hash")
+    packages = {module.partition(".")[0] for module in modules}
+    todo = list(modules)
     while todo:
         name = todo.pop()
         if name in seen or name.partition(".")[0] not in packages:
             continue
-        try:
-            spec = find_spec(name)
-        except ModuleNotFoundError:  # a name inside a module, not a module
+        source = _source(name)
+        if source is None:  # a name inside a module, not a module
             continue
-        if spec is None or spec.origin is None:
-            continue
-        tree = ast.parse(Path(spec.origin).read_text())
+        tree = ast.parse(source.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 todo += [alias.name for alias in node.names]
@@ -57,5 +54,20 @@ def code_hash(*modules: str) -> str:
 
 
 def text_hash(*files: Path) -> str:
-    """Hash the text of files, for example of the rules themselves."""
-    return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    """Hash the lines of files, for example of the rules, without comments and indentation."""
+    lines = [line.strip() for path in files for line in path.read_text().splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _source(module: str) -> Path | None:
+    """Find the file of a module by its place in its package, without importing anything."""
+    package, *rest = module.split(".")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    place = Path(spec.submodule_search_locations[0], *rest)
+    for path in (place / "__init__.py", place.with_suffix(".py")):
+        if path.exists():
+            return path
+    return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_GAP_MS
+from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_MS
 
 # 150 ms: ANSI/AAMI EC57, the tolerance of the LUDB literature. The tighter set is the convention
 # of the openecg tables, named there after Martinez 2004 (functional-spec.md, section 3.3).
@@ -168,8 +168,9 @@ def _missing_regions(waves: StripWaves, boundary: str) -> tuple[Ints, Floats, Fl
     """Where the unmarked boundaries of incomplete waves may lie.
 
     An unmarked onset lies between the mark before it and its peak (its offset, where the peak is
-    not marked either); an unmarked offset is the mirror image. Without a neighbouring mark the
-    region goes on to the end of the strip. The regions of one boundary overlap at most in a point.
+    not marked either), and no farther from the wave's other marks than such a wave is long
+    (``LONGEST_MS``); an unmarked offset is the mirror image. The regions of one boundary overlap at
+    most in a point.
 
     Returns
     -------
@@ -192,23 +193,13 @@ def _missing_regions(waves: StripWaves, boundary: str) -> tuple[Ints, Floats, Fl
         at = np.searchsorted(marks[order], anchors, side="right")
     neighbour = order[np.clip(at, 0, order.size - 1)] if order.size else order
     inside = (at >= 0) & (at < order.size) & (mark_strip[neighbour] == strip)
-    end_ms = np.where(inside, mark_ms[neighbour], -np.inf if side == "on" else np.inf)
-    return (strip, end_ms, anchor_ms) if side == "on" else (strip, anchor_ms, end_ms)
-
-
-def _in_silence(pred_ms: Floats, pred_strip: Ints, truth: StripWaves) -> npt.NDArray[np.bool_]:
-    """Mark the predictions that lie in a gap in which beats went unannotated.
-
-    The predictions must lie inside the span, so that they have a mark on either side.
-    """
-    mark_ms = np.concatenate([truth.on_ms, truth.peak_ms, truth.off_ms])
-    marked = ~np.isnan(mark_ms)
-    mark = mark_ms[marked], np.tile(truth.strip, 3)[marked]
-    marks, preds = _line_up(mark, (pred_ms, pred_strip), gap_ms=0.0)
-    marks = np.sort(marks)
-    after = np.clip(np.searchsorted(marks, preds), 1, max(marks.size - 1, 1))
-    silent: npt.NDArray[np.bool_] = marks[after] - marks[after - 1] > LONGEST_GAP_MS
-    return silent
+    far_ms = np.fmax(other, waves.peak_ms) if side == "on" else np.fmin(other, waves.peak_ms)
+    reach_ms = far_ms[missing] + LONGEST_MS[_code(wave)] * (-1 if side == "on" else 1)
+    if side == "on":
+        end_ms = np.where(inside, np.maximum(mark_ms[neighbour], reach_ms), reach_ms)
+        return strip, end_ms, anchor_ms
+    end_ms = np.where(inside, np.minimum(mark_ms[neighbour], reach_ms), reach_ms)
+    return strip, anchor_ms, end_ms
 
 
 def _excused(
@@ -245,10 +236,9 @@ def count_boundary(
         Largest distance of a hit in ms, inclusive.
     protocol : str
         ``full_window``: every prediction that matches no truth is a false positive.
-        ``annotated_span``: not so outside the span or in a gap over ``LONGEST_GAP_MS`` between two
-        marks, nor for the unmarked boundary of an incompletely annotated wave, one prediction for
-        each. ``annotated_span_unexcused``: as that, without the last excuse. All three match the
-        same pairs.
+        ``annotated_span``: not so outside the span, nor for the unmarked boundary of an
+        incompletely annotated wave, one prediction for each. ``annotated_span_unexcused``: not so
+        outside the span. All three match the same pairs.
 
     Returns
     -------
@@ -273,9 +263,6 @@ def count_boundary(
         first_ms, last_ms = span_ms[rest_strip].T
         inside = (first_ms <= rest_ms) & (rest_ms <= last_ms)
         rest_ms, rest_strip = rest_ms[inside], rest_strip[inside]
-        if rest_ms.size:
-            heard = ~_in_silence(rest_ms, rest_strip, truth)
-            rest_ms, rest_strip = rest_ms[heard], rest_strip[heard]
         if protocol == ANNOTATED_SPAN:
             regions = _missing_regions(truth, boundary)
             rest_strip = rest_strip[~_excused(rest_ms, rest_strip, regions)]

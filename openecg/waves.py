@@ -21,9 +21,6 @@ NOTHING_ANNOTATED = (0, -1)
 # Longest plausible duration in ms: the 99th percentile of the marked waves of LUDB
 # (state-of-the-art.md, section 7.2).
 LONGEST_MS = {P: 156.0, QRS: 172.0, T: 272.0}
-# Marks farther apart than this in ms have unannotated beats between them: QTDB's experts skipped
-# some. The widest gap in LUDB, where none are skipped, is 1506 ms.
-LONGEST_GAP_MS = 1600.0
 BOUNDARIES = ("P_on", "P_off", "QRS_on", "QRS_off", "T_on", "T_off")
 
 # The beat codes of the WFDB Applications Guide, "Annotations": each one marks a QRS complex.
@@ -190,19 +187,6 @@ def ignore_spans(waves: Waves, *, fs_hz: float) -> npt.NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
-def silent_spans(waves: Waves, *, fs_hz: float) -> npt.NDArray[np.int64]:
-    """Find the gaps between marks in which beats went unannotated (``LONGEST_GAP_MS``).
-
-    Returns
-    -------
-    ndarray of shape (n_gaps, 2), dtype int64
-        First and last sample of each gap, both included.
-    """
-    marks = np.unique(waves.marks[waves.marks != NOT_MARKED])
-    wide = np.flatnonzero(np.diff(marks) > LONGEST_GAP_MS * fs_hz / 1000)
-    return np.stack([marks[wide] + 1, marks[wide + 1] - 1], axis=1)
-
-
 def frame_labels(
     waves: Waves,
     *,
@@ -232,7 +216,7 @@ def frame_labels(
     span : tuple of int or None
         Closed interval of annotated samples (`annotated_span`). Frames without a wave become
         ``IGNORE`` if they do not touch it, if most of their samples may belong to an incomplete
-        wave (`ignore_spans`) or lie in a gap (`silent_spans`) or behind ``n_samples``; all if it is
+        wave (`ignore_spans`), or if most lie behind ``n_samples``; all of them if it is
         ``NOTHING_ANNOTATED``. ``None`` takes everything as annotated and nothing becomes
         ``IGNORE``.
 
@@ -273,8 +257,6 @@ def frame_labels(
 
     for _, first, last in ignore_spans(waves, fs_hz=fs_hz):
         known[max(int(first), 0) : int(last) + 1] = False
-    for first, last in silent_spans(waves, fs_hz=fs_hz):
-        known[first : last + 1] = False
     unknown = 2 * np.bincount(frame_of[~known], minlength=n_frames) > np.diff(starts)
     outside = (starts[1:] - 1 < span[0]) | (starts[:-1] > span[1])
     if span == NOTHING_ANNOTATED:

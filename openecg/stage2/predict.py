@@ -9,28 +9,13 @@ import torch
 
 from openecg.errors import DataError
 from openecg.files import write_parquet
+from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.checkpoint import load_checkpoint
 from openecg.stage2.engine import compiled, compute_device, frame_logits
 from openecg.stage2.postprocess import frames_to_waves
 from openecg.stage2.training_set import KEYS, read_windows
 
 log = logging.getLogger(__name__)
-
-PREDICTION_SCHEMA = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("record_id", pa.string()),
-        ("lead", pa.string()),
-        ("window", pa.int32()),
-        ("split", pa.string()),
-        ("system", pa.string()),
-        ("seed", pa.string()),
-        ("frames", pa.list_(pa.uint8())),
-        ("wave_kind", pa.list_(pa.uint8())),
-        ("on_ms", pa.list_(pa.float64())),
-        ("off_ms", pa.list_(pa.float64())),
-    ]
-)
 
 
 def predict(

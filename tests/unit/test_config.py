@@ -58,6 +58,13 @@ def test_shipped_configs_pass(overlay: str) -> None:
         ("settings.F.training.epochs", 0, "settings.F.training.epochs"),
         ("settings.F.model.dmodel", 64, "did you mean 'd_model'"),
         ("settings.F.model.architecture", "lstm", "settings.F.model.architecture"),
+        ("settings.F.model.heads", 3, "settings.F_simulated.model.d_model"),
+        ("settings.F.model", {"architecture": "conv_transformer"}, "no key 'd_model'"),
+        ("settings.F.training.patience", "x", "settings.F.training.patience"),
+        ("specs.simulated_ludb.parts", 500, "specs.simulated_ludb.parts"),
+        ("specs.qtdb.split.fraction", 0, "specs.qtdb.split.fraction"),
+        ("specs.ludb.layout", "base", "unknown layout 'base'"),
+        ("signal.window_s", 30, "signal.window_s"),
         ("settings.F.training.tuning_fold", 5, "settings.F.training.tuning_fold"),
     ],
 )
@@ -68,6 +75,12 @@ def test_a_wrong_config_is_refused_in_one_line_that_names_the_key(
         check_config(config_with(path, value), SCHEMA)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_that_would_score_nothing_is_refused() -> None:
+    config = deepcopy(DEFAULT) | {"train": [], "baselines": []}
+    with pytest.raises(ConfigError, match="both empty"):
+        check_config(config, SCHEMA)
 
 
 def test_every_key_of_the_default_config_is_described() -> None:

@@ -6,10 +6,11 @@ import torch
 
 from openecg.errors import DataError
 from openecg.files import read_parquet
+from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.checkpoint import Origin, save_checkpoint
 from openecg.stage2.engine import build_model
 from openecg.stage2.postprocess import frames_to_waves
-from openecg.stage2.predict import PREDICTION_SCHEMA, predict
+from openecg.stage2.predict import predict
 from tests.unit.made_up_shards import N_FRAMES, N_SAMPLES, setting_values, shard_rows, write_rows
 
 

@@ -20,7 +20,6 @@ from openecg.waves import (
     ignore_spans,
     labels_from_ms,
     pair_marks,
-    silent_spans,
     waves_from_ms,
 )
 
@@ -131,16 +130,6 @@ def test_incomplete_waves_reach_no_farther_than_such_waves_are_long() -> None:
     assert ignore_spans(waves, fs_hz=500.0).tolist() == [[QRS, 400 - 86, 400]]  # 172 ms
     waves = pair_marks(np.array([100, 150, 400, 450, 500]), list("(N(t)"))
     assert ignore_spans(waves, fs_hz=1000.0).tolist() == [[QRS, 100, 100 + 172]]
-
-
-def test_beats_that_were_skipped_are_ignored_not_other() -> None:
-    waves = pair_marks(np.array([0, 10, 20, 820, 830, 840, 1660, 1670, 1680]), list("(N)" * 3))
-    labels = frame_labels(
-        waves, n_samples=1681, fs_hz=500.0, frame_ms=20.0, n_frames=168, span=annotated_span(waves)
-    )
-    assert silent_spans(waves, fs_hz=500.0).tolist() == [[841, 1659]]
-    assert np.all(labels[3:82] == 0)  # 1600 ms apart
-    assert np.all(labels[85:165] == IGNORE)  # 1640 ms apart
 
 
 def test_labels_of_a_beat() -> None:

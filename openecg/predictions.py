@@ -1,0 +1,19 @@
+"""The form in which every system, NeuroKit or model, writes what it found."""
+
+import pyarrow as pa
+
+PREDICTION_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("record_id", pa.string()),
+        ("lead", pa.string()),
+        ("window", pa.int32()),
+        ("split", pa.string()),
+        ("system", pa.string()),
+        ("seed", pa.string()),
+        ("frames", pa.list_(pa.uint8())),
+        ("wave_kind", pa.list_(pa.uint8())),
+        ("on_ms", pa.list_(pa.float64())),
+        ("off_ms", pa.list_(pa.float64())),
+    ]
+)
