@@ -19,7 +19,10 @@ export PATH := $(BIN):$(PATH)
 
 .PHONY: run test lint unit clean
 run: $(STAMP)
+	$(if $(and $(CONFIG),$(if $(wildcard $(CONFIG)),,missing)),$(error CONFIG=$(CONFIG): no such file; shipped: $(wildcard configs/*.yaml)))
 	snakemake --cores $(CORES) --resources gpu=$(GPU_JOBS) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	$(if $(ARGS),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
+	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
 
 test: lint unit
 
@@ -36,7 +39,7 @@ unit: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e ".[dev]"
 	touch $@
 
 clean:

@@ -16,7 +16,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: "workflow_config.yaml"
+configfile: f"{workflow.basedir}/workflow_config.yaml"
 
 
 include: "rules/common.smk"
@@ -60,11 +60,3 @@ rule metrics:
     """All metric tables, without the report."""
     input:
         all_metrics(),
-
-
-onsuccess:
-    if all(Path(path).exists() for path in (*all_metrics(), "results/report.html")):
-        shell(
-            "python -m openecg print-headline --frames results/metrics/frames.tsv"
-            " --boundaries results/metrics/boundaries.tsv --report results/report.html"
-        )

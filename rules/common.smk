@@ -1,10 +1,11 @@
 import json
 import os
+import shlex
 import sys
 
 # Jobs import the package from this checkout, on any node and with any --directory.
-os.environ.update(
-    PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.getenv("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
 )
 sys.path.insert(0, str(workflow.basedir))
 

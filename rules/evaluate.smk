@@ -19,6 +19,7 @@ rule predict:
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=20,
+        gpu=1,
     params:
         code=architecture_code("openecg.stage2.predict"),
         split=spec_value("split.held_out"),

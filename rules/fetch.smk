@@ -36,7 +36,6 @@ rule fetch:
         "results/logs/fetch/{name}.log",
     wildcard_constraints:
         name=one_of(name for name in PUBLISHED if not Path("resources", name).exists()),
-    retries: 2
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -44,5 +43,5 @@ rule fetch:
         url=lambda wildcards: PUBLISHED[wildcards.name]["url"],
         sha256=lambda wildcards: PUBLISHED[wildcards.name]["sha256"],
     shell:
-        "python -m openecg fetch --url {params.url:q} --sha256 {params.sha256:q}"
+        "python -m openecg fetch --url {params.url:q} --sha256={params.sha256:q}"
         " --archive {output.archive:q} 2>&1 | tee {log:q}"

@@ -3,8 +3,13 @@ RULE_FILES = [
     *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
 ]
 # The graph is drawn by a second snakemake on the same workflow and configuration.
-SNAKEFILE = Path(workflow.basedir) / "Snakefile"
-OVERLAYS = " ".join(f"--configfile {path}" for path in workflow.configfiles)
+SAME_WORKFLOW = shlex.join(
+    ["--snakefile", str(workflow.main_snakefile)]
+    + ["--configfile", *map(str, workflow.overwrite_configfiles)]
+    * bool(workflow.overwrite_configfiles)
+    + ["--config", *workflow.config_settings.config_args or []]
+    * bool(workflow.config_settings.config_args)
+)
 
 
 rule draw_rule_graph:
@@ -19,11 +24,14 @@ rule draw_rule_graph:
     params:
         code=code_hash("openecg.rulegraph"),
         rules=text_hash(*RULE_FILES),
-        datasets=config["datasets"],
+        specs={name: sorted(spec) for name, spec in SPECS.items()},
         baselines=config["baselines"],
-        train=config["train"],
+        train={
+            name: resolve_setting(config["settings"], name)["train_on"]
+            for name in config["train"]
+        },
     shell:
-        "(python -m snakemake --snakefile {SNAKEFILE} {OVERLAYS} --rulegraph dot"
+        "(python -m snakemake {SAME_WORKFLOW} --rulegraph dot"
         " | python -m openecg draw-rule-graph --dot /dev/stdin --figure {output.figure:q}) &> {log:q}"
 
 

@@ -66,4 +66,4 @@ rule train:
     shell:
         "python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
         " --seed {wildcards.seed} --threads {params.threads} --model {output.model:q}"
-        " --history {output.history:q} &> {log:q}"
+        " --history {output.history:q} 2>&1 | tee {log:q}"

@@ -216,10 +216,10 @@ def test_an_unmarked_boundary_is_excused_once_and_where_it_may_lie(
 @pytest.mark.parametrize(
     ("strip", "at", "false"),
     [
-        (0, 1000, 1),  # the T onset is marked there
-        (1, 1000, 0),
-        (1, 500, 0),  # no mark before it in its own strip
-        (2, 1000, 1),  # no T wave there
+        (0, 1140, 1),  # the T onset is marked there
+        (1, 1140, 0),
+        (1, 1120, 1),  # farther before the T end than T waves are long
+        (2, 1140, 1),  # no T wave there
     ],
 )
 def test_an_excuse_holds_in_its_own_strip_only(strip: int, at: float, false: int) -> None:
