@@ -1,6 +1,5 @@
 import json
 import os
-import shlex
 import sys
 
 # Jobs import the package from this checkout, on any node and with any --directory.

@@ -3,13 +3,11 @@ RULE_FILES = [
     *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
 ]
 # The graph is drawn by a second snakemake on the same workflow and configuration.
-SAME_WORKFLOW = shlex.join(
-    ["--snakefile", str(workflow.main_snakefile)]
-    + ["--configfile", *map(str, workflow.overwrite_configfiles)]
-    * bool(workflow.overwrite_configfiles)
-    + ["--config", *workflow.config_settings.config_args or []]
-    * bool(workflow.config_settings.config_args)
-)
+SAME_WORKFLOW = ["--snakefile", str(workflow.main_snakefile)]
+if workflow.overwrite_configfiles:
+    SAME_WORKFLOW += ["--configfile", *map(str, workflow.overwrite_configfiles)]
+if workflow.config_settings.config:
+    SAME_WORKFLOW += ["--config", *workflow.config_settings.config_args]
 
 
 rule draw_rule_graph:
@@ -31,7 +29,7 @@ rule draw_rule_graph:
             for name in config["train"]
         },
     shell:
-        "(python -m snakemake {SAME_WORKFLOW} --rulegraph dot"
+        "(python -m snakemake {SAME_WORKFLOW:q} --rulegraph dot"
         " | python -m openecg draw-rule-graph --dot /dev/stdin --figure {output.figure:q}) &> {log:q}"
 
 
