@@ -1,10 +1,13 @@
 import json
 import os
+import shlex
 import sys
 
 # Jobs import the package from this checkout, on any node and with any --directory.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
+    )
 )
 sys.path.insert(0, str(workflow.basedir))
 
@@ -22,7 +25,14 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
+RULE_FILES = [
+    Path(workflow.basedir) / "Snakefile",
+    *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
+]
 SPECS = {dataset: config["specs"][dataset] for dataset in config["datasets"]}
+PUBLISHED = {
+    spec["zip"]["name"]: spec["zip"] for spec in SPECS.values() if "zip" in spec
+}
 
 
 def one_of(names):
@@ -105,3 +115,53 @@ def zip_of(wildcards):
     if "simulate" in spec:
         return f"results/simulated/{wildcards.dataset}.zip"
     return f"resources/{spec['zip']['name']}"
+
+
+def layout_code(module):
+    """Hash a step together with the loader of the data set, which it imports by name."""
+
+    def code(wildcards):
+        layout = SPECS[wildcards.dataset]["layout"]
+        return code_hash(module, f"openecg.datasets.{layout}")
+
+    return code
+
+
+def setting_text(wildcards):
+    """A setting with its base merged in, as JSON."""
+    return json.dumps(
+        resolve_setting(config["settings"], wildcards.setting), sort_keys=True
+    )
+
+
+def architecture_code(module):
+    """Hash a step together with the architecture of the setting, which it imports by name."""
+
+    def code(wildcards):
+        setting = resolve_setting(config["settings"], wildcards.setting)
+        return code_hash(module, f"openecg.stage2.{setting['model']['architecture']}")
+
+    return code
+
+
+def training_shards(wildcards):
+    setting = resolve_setting(config["settings"], wildcards.setting)
+    return [
+        path
+        for dataset in setting["train_on"]
+        for path in parts_of("results/shards/{dataset}/part-{part}.parquet", dataset)
+    ]
+
+
+def shards_of(wildcards):
+    return parts_of("results/shards/{dataset}/part-{part}.parquet", wildcards.dataset)
+
+
+def same_workflow():
+    """Options by which a second snakemake reads this workflow and configuration."""
+    options = ["--snakefile", str(workflow.main_snakefile)]
+    if workflow.overwrite_configfiles:
+        options += ["--configfile", *map(str, workflow.overwrite_configfiles)]
+    if workflow.config_settings.config:
+        options += ["--config", *workflow.config_settings.config_args]
+    return shlex.join(options)

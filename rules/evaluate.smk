@@ -1,7 +1,3 @@
-def shards_of(wildcards):
-    return parts_of("results/shards/{dataset}/part-{part}.parquet", wildcards.dataset)
-
-
 rule predict:
     """Predict the frames and boundaries of the held-out records with a trained model."""
     input:

@@ -1,8 +1,3 @@
-PUBLISHED = {
-    spec["zip"]["name"]: spec["zip"] for spec in SPECS.values() if "zip" in spec
-}
-
-
 rule simulate:
     """Write a zip of simulated records in the layout of a published release."""
     output:

@@ -1,15 +1,3 @@
-RULE_FILES = [
-    Path(workflow.basedir) / "Snakefile",
-    *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
-]
-# The graph is drawn by a second snakemake on the same workflow and configuration.
-SAME_WORKFLOW = ["--snakefile", str(workflow.main_snakefile)]
-if workflow.overwrite_configfiles:
-    SAME_WORKFLOW += ["--configfile", *map(str, workflow.overwrite_configfiles)]
-if workflow.config_settings.config:
-    SAME_WORKFLOW += ["--config", *workflow.config_settings.config_args]
-
-
 rule draw_rule_graph:
     """Draw which rule feeds which."""
     output:
@@ -29,7 +17,7 @@ rule draw_rule_graph:
             for name in config["train"]
         },
     shell:
-        "(python -m snakemake {SAME_WORKFLOW:q} --rulegraph dot"
+        "(python -m snakemake {resources.same_workflow} --rulegraph dot"
         " | python -m openecg draw-rule-graph --dot /dev/stdin --figure {output.figure:q}) &> {log:q}"
 
 

@@ -1,13 +1,3 @@
-def layout_code(module):
-    """Hash a step together with the loader of the data set, which it imports by name."""
-
-    def code(wildcards):
-        layout = SPECS[wildcards.dataset]["layout"]
-        return code_hash(module, f"openecg.datasets.{layout}")
-
-    return code
-
-
 rule index_records:
     """List the records of a zip with their split, fold and part."""
     input:

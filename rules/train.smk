@@ -1,29 +1,3 @@
-def setting_text(wildcards):
-    """A setting with its base merged in, as JSON."""
-    return json.dumps(
-        resolve_setting(config["settings"], wildcards.setting), sort_keys=True
-    )
-
-
-def architecture_code(module):
-    """Hash a step together with the architecture of the setting, which it imports by name."""
-
-    def code(wildcards):
-        setting = resolve_setting(config["settings"], wildcards.setting)
-        return code_hash(module, f"openecg.stage2.{setting['model']['architecture']}")
-
-    return code
-
-
-def training_shards(wildcards):
-    setting = resolve_setting(config["settings"], wildcards.setting)
-    return [
-        path
-        for dataset in setting["train_on"]
-        for path in parts_of("results/shards/{dataset}/part-{part}.parquet", dataset)
-    ]
-
-
 rule write_setting:
     """Write a setting, with its base merged in, for its training to read."""
     output:
