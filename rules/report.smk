@@ -7,6 +7,9 @@ rule draw_rule_graph:
     localrule: True
     conda:
         "../envs/openecg.yaml"
+    resources:
+        # Not a param, since where a checkout lies must not make it run again.
+        same_workflow=same_workflow(),
     params:
         code=code_hash("openecg.rulegraph"),
         rules=text_hash(*RULE_FILES),
