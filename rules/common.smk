@@ -81,6 +81,14 @@ def all_parts(pattern):
     return [path for dataset in SPECS for path in parts_of(pattern, dataset)]
 
 
+def all_tokens():
+    """Paths of the token streams of all NeuroKit methods."""
+    return expand(
+        all_parts("results/tokens/{{method}}/{dataset}/part-{part}.parquet"),
+        method=config["baselines"],
+    )
+
+
 def all_checkpoints(name):
     """Paths of a file that every training writes."""
     return expand(

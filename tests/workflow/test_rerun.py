@@ -58,7 +58,12 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "spare = 1\nlog = ",
             {"write_shard": 4, **MODELS, **SCORES},
         ),
-        ("openecg/datasets/ludb.py", "log = ", "spare = 1\nlog = ", {"index_records": 1, **LUDB}),
+        (
+            "openecg/datasets/ludb.py",
+            "FOLDER = ",
+            "SPARE = 1\nFOLDER = ",
+            {"index_records": 1, **LUDB},
+        ),
         ("openecg/labeler.py", "import numpy", "import math\nimport numpy", BASELINES),
         ("openecg/stage2/losses.py", "import torch", "import math\nimport torch", MODELS),
         ("openecg/stage2/conv_transformer.py", "from torch", "import math\nfrom torch", MODELS),
