@@ -1,5 +1,7 @@
 """Turn a delineation and pacer spikes into events."""
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,20 +67,25 @@ def label_samples(
         (vocab.ID_P, beats.p_on, beats.p_off),
         (vocab.ID_T, beats.t_on, beats.t_off),
     ):
-        for i in np.flatnonzero(~np.isnan(on) & ~np.isnan(off)):
-            first, last = _inside(on[i], n_samples), _inside(off[i], n_samples)
-            symbols[first : last + 1] = symbol
-    for i in np.flatnonzero(~np.isnan(beats.r_on) & ~np.isnan(beats.r_off)):
-        first, last = _inside(beats.r_on[i], n_samples), _inside(beats.r_off[i], n_samples)
-        q, r, s = beats.q_peak[i], beats.r_peak[i], beats.s_peak[i]
-        if np.isnan(q) and np.isnan(s) and (last - first) * 1000 / fs_hz > WIDE_QRS_MS:
-            symbols[first : last + 1] = vocab.ID_WIDE_QRS
+        whole = ~np.isnan(on + off)
+        first, last = _inside(on[whole], n_samples), _inside(off[whole], n_samples)
+        for i, j in zip(first.tolist(), last.tolist(), strict=True):
+            symbols[i : j + 1] = symbol
+
+    whole = ~np.isnan(beats.r_on + beats.r_off)
+    q, r, s = beats.q_peak[whole], beats.r_peak[whole], beats.s_peak[whole]
+    first, last = _inside(beats.r_on[whole], n_samples), _inside(beats.r_off[whole], n_samples)
+    wide = np.isnan(q) & np.isnan(s) & ((last - first) * 1000 / fs_hz > WIDE_QRS_MS)
+    q_end = np.where(np.isnan(q + r), first, _inside((q + r) // 2, n_samples))
+    s_start = np.where(np.isnan(r + s), last + 1, _inside((r + s) // 2, n_samples))
+    bounds = np.stack([first, q_end, s_start, last + 1], axis=1)
+    for (i, j, k, stop), is_wide in zip(bounds.tolist(), wide.tolist(), strict=True):
+        if is_wide:
+            symbols[i:stop] = vocab.ID_WIDE_QRS
             continue
-        q_end = first if np.isnan(q + r) else _inside((q + r) // 2, n_samples)
-        s_start = last + 1 if np.isnan(r + s) else _inside((r + s) // 2, n_samples)
-        symbols[first:q_end] = vocab.ID_Q
-        symbols[q_end:s_start] = vocab.ID_R
-        symbols[s_start : last + 1] = vocab.ID_S
+        symbols[i:j] = vocab.ID_Q
+        symbols[j:k] = vocab.ID_R
+        symbols[k:stop] = vocab.ID_S
     symbols[spikes] = vocab.ID_PACER_SPIKE
     return symbols
 
@@ -115,24 +122,40 @@ def on_grid(symbols: npt.NDArray[np.uint8], *, fs_hz: float) -> list[Event]:
     if not fs_hz > 0:
         raise ValueError(f"sampling rate must be positive, got {fs_hz}")
     per_unit = fs_hz * MS_PER_UNIT / 1000
-    unit = np.arange(round(symbols.size / per_unit), dtype=np.int64)
-    if unit.size == 0:
+    sample = _sample_of_unit(symbols.size, per_unit)
+    if sample.size == 0:
         return []
-    starts = np.flatnonzero(np.diff(symbols, prepend=np.uint8(255)))
-    # A bound rounds to or below a unit if it lies before the middle of it. One right in the middle
-    # rounds to the even side: below an even unit, above an odd one.
-    middle = (unit + 0.5) * per_unit
-    sample = np.where(unit % 2 == 0, np.floor(middle), np.ceil(middle) - 1)
-    owner = np.searchsorted(starts, np.minimum(sample, symbols.size - 1), side="right") - 1
-    n_units = np.bincount(owner, minlength=starts.size)
+    starts = np.concatenate([[0], np.flatnonzero(symbols[1:] != symbols[:-1]) + 1])
+    runs = symbols[starts]
+    n_units = np.diff(np.searchsorted(sample, starts), append=sample.size)
+    if n_units.all():
+        ms = n_units * MS_PER_UNIT
+        return list(zip(runs.tolist(), ms.tolist(), strict=True))
+    owner = np.repeat(np.arange(starts.size), n_units)
     for lost in np.flatnonzero(n_units == 0):
-        at = min(int(starts[lost] / per_unit), unit.size - 1)
-        if n_units[owner[at]] > 1 or symbols[starts[lost]] == vocab.ID_PACER_SPIKE:
+        at = min(int(starts[lost] / per_unit), sample.size - 1)
+        if n_units[owner[at]] > 1 or runs[lost] == vocab.ID_PACER_SPIKE:
             n_units[owner[at]] -= 1
             n_units[lost] += 1
             owner[at] = lost
-    return from_frames(symbols[starts[owner]], MS_PER_UNIT)
+    return from_frames(runs[owner], MS_PER_UNIT)
 
 
-def _inside(sample: float, n_samples: int) -> int:
-    return min(max(int(sample), 0), n_samples - 1)
+@cache
+def _sample_of_unit(n_samples: int, per_unit: float) -> npt.NDArray[np.int64]:
+    """Give the sample that decides on each unit of 4 ms, ascending.
+
+    A bound rounds to or below a unit if it lies before the middle of it. One right in the middle
+    rounds to the even side: below an even unit, above an odd one.
+    """
+    unit = np.arange(round(n_samples / per_unit), dtype=np.int64)
+    middle = (unit + 0.5) * per_unit
+    sample = np.where(unit % 2 == 0, np.floor(middle), np.ceil(middle) - 1)
+    found: npt.NDArray[np.int64] = np.minimum(sample, n_samples - 1).astype(np.int64)
+    found.flags.writeable = False
+    return found
+
+
+def _inside(samples: npt.NDArray[np.float64], n_samples: int) -> npt.NDArray[np.int64]:
+    """Move positions to the strip and cut them to whole samples; NaN becomes 0."""
+    return np.fmin(np.fmax(samples, 0), n_samples - 1).astype(np.int64)
