@@ -90,7 +90,8 @@ def delineate(signal: npt.NDArray[np.floating], *, fs_hz: float, method: str) ->
     first beats; with cwt also the P wave of the first beat and the T wave of the last one. So short
     lists end with the last beat, except those of the T wave, which start with the first. The
     reference system counts all lists from the first beat, which mixes up beats. Method ``peak``
-    gives neither QRS ends nor P offsets nor T onsets.
+    gives neither QRS ends nor P offsets nor T onsets: there the QRS goes from the Q to the S peak,
+    and P and T are taken to be symmetric about their peaks.
     """
     if method not in METHODS:
         raise ValueError(f"unknown delineation method {method!r}; one of {', '.join(METHODS)}")
@@ -103,6 +104,13 @@ def delineate(signal: npt.NDArray[np.floating], *, fs_hz: float, method: str) ->
         values = np.asarray(waves.get(key, []), dtype=np.float64)
         lost = np.full(n_beats - values.size, np.nan)
         columns[name] = np.concatenate([values, lost] if name[0] == "t" else [lost, values])
+    if method == "peak":
+        columns |= {
+            "r_on": columns["q_peak"],
+            "r_off": columns["s_peak"],
+            "p_off": 2 * columns["p_peak"] - columns["p_on"],
+            "t_on": 2 * columns["t_peak"] - columns["t_off"],
+        }
     return Delineation(**columns, error=error)
 
 

@@ -32,7 +32,15 @@ def test_every_array_has_one_entry_per_beat(strip: npt.NDArray[np.float32], meth
         assert values.shape == (beats.n_beats,), name
         assert values.dtype == np.float64
     missing = {name for name in COLUMNS if np.isnan(getattr(beats, name)).all()}
-    assert missing == ({"p_off", "r_on", "r_off", "t_on"} if method == "peak" else set())
+    assert missing == set()
+
+
+def test_waves_of_method_peak_are_closed_by_symmetry(strip: npt.NDArray[np.float32]) -> None:
+    beats = delineate(strip, fs_hz=FS_HZ, method="peak")
+    np.testing.assert_array_equal(beats.p_off - beats.p_peak, beats.p_peak - beats.p_on)
+    np.testing.assert_array_equal(beats.t_off - beats.t_peak, beats.t_peak - beats.t_on)
+    np.testing.assert_array_equal(beats.r_on, beats.q_peak)
+    np.testing.assert_array_equal(beats.r_off, beats.s_peak)
 
 
 @pytest.mark.parametrize("method", METHODS)
