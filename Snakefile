@@ -1,11 +1,11 @@
 # Turn dataset zips into frame-label shards, token streams, checkpoints, metric tables and a report.
 #
-# Paths, in the order data flows ({run} is nk_{method} or {setting}/seed{seed}):
+# Paths, in the order data flows ({run} is nk_{stream} or {setting}/seed{seed}):
 #   resources/{name}.zip or results/simulated/{dataset}.zip
 #   results/index/{dataset}.parquet              records, their split, fold and part
 #   results/records/{dataset}/part-{part}.parquet    signals and marks at the native rate
 #   results/shards/{dataset}/part-{part}.parquet     windows at the working rate, frame labels
-#   results/tokens/{method}/{dataset}/part-{part}.parquet
+#   results/tokens/{stream}/{dataset}/part-{part}.parquet
 #   results/checkpoints/{setting}/seed{seed}/model.safetensors, history.tsv
 #   results/predictions/{run}/{dataset}.parquet
 #   results/scores/{table}/{run}/{dataset}.tsv   one scored run

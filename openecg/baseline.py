@@ -19,7 +19,7 @@ from openecg.waves import OTHER
 log = logging.getLogger(__name__)
 
 KEYS = ("dataset", "record_id", "lead", "window", "split")
-READ = (*KEYS, "method", "fs_hz", "native_samples", "words")
+READ = (*KEYS, "stream", "fs_hz", "native_samples", "words")
 
 
 def waves_of_events(
@@ -60,12 +60,12 @@ def waves_of_events(
 def predict_tokens(
     *, tokens: list[Path], split: str, frame_ms: float, n_frames: int, predictions: Path
 ) -> None:
-    """Write the token streams of one split as predictions of the system ``nk_<method>``.
+    """Write the token streams of one split as predictions of the system ``nk_<stream>``.
 
     Parameters
     ----------
     tokens : list of Path
-        All parts of one data set by one method (``write-tokens``).
+        All parts of one stream of one data set (``write-tokens``).
     split : str
         Which records to take.
     frame_ms : float
@@ -80,7 +80,7 @@ def predict_tokens(
     Raises
     ------
     DataError
-        If the files hold no row of ``split``, are of more than one method, or a stream cannot be
+        If the files hold no row of ``split``, are of more than one stream, or a stream cannot be
         decoded.
     """
     columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_SCHEMA.names}
@@ -99,7 +99,7 @@ def predict_tokens(
             kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
             for name in KEYS:
                 columns[name].append(row[name])
-            columns["system"].append(f"nk_{row['method']}")
+            columns["system"].append(f"nk_{row['stream']}")
             columns["seed"].append("")
             frames = to_frames(events, frame_ms, n_frames * frame_ms)
             columns["frames"].append(SUPER_CLASS[frames])

@@ -58,6 +58,10 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         _check_spec(name, spec)
     if not config["train"] and not config["baselines"]:
         raise ConfigError("config: train and baselines are both empty; nothing would be scored")
+    for name in config["baselines"]:
+        if name not in config["streams"]:
+            known = _unknown(name, list(config["streams"]))
+            raise ConfigError(f"config, baselines: unknown stream {known}")
     for name in config["train"]:
         _check_setting(name, config, schema["properties"]["settings"])
     signal = config["signal"]

@@ -2,6 +2,9 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,13 @@ from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet, write_parquet
 from openecg.labeler import label_events
 from openecg.pacer import HIGH_PASS_HZ, detect_spikes
+from openecg.pacing import detect_pacing
 from openecg.waves import Waves
 from openecg.windows import cut_windows
 
 log = logging.getLogger(__name__)
 
+PACERS = ("coincidence", "high_pass")
 KEYS = ("dataset", "record_id", "lead", "split")
 READ = (*KEYS, "fs_hz", "signal", "wave_kind", "wave_on", "wave_peak", "wave_off")
 TOKEN_SCHEMA = pa.schema(
@@ -27,51 +32,97 @@ TOKEN_SCHEMA = pa.schema(
         *[(name, pa.string()) for name in KEYS],
         ("window", pa.int32()),
         ("window_start_ms", pa.float64()),
+        ("stream", pa.string()),
         ("method", pa.string()),
+        ("pacer", pa.string()),
         ("fs_hz", pa.float64()),
         ("native_samples", pa.int64()),
         ("words", pa.list_(pa.uint16())),
         ("compact", pa.string()),
         ("n_beats", pa.int32()),
         ("n_q_peaks", pa.int32()),
+        ("n_spikes", pa.int32()),
         ("error", pa.string()),
     ]
 )
 
 
-def tokenize(
-    signal: npt.NDArray[np.floating], *, fs_hz: float, method: str
-) -> dict[str, npt.NDArray[np.uint16] | str | int | None]:
-    """Delineate one window of one lead and pack the result.
+def find_spikes(
+    signals: npt.NDArray[np.floating], *, fs_hz: float, pacer: str
+) -> list[npt.NDArray[np.int64]]:
+    """Find the pacemaker spikes that each lead of a strip shows.
 
     Parameters
     ----------
-    signal : ndarray of shape (n_samples,), floating
-        The window in mV, as recorded.
+    signals : ndarray of shape (n_leads, n_samples), floating
+        The leads in mV, as recorded.
     fs_hz : float
-        Its sampling rate in Hz.
-    method : str
-        One of `openecg.delineate.METHODS`.
+        Their sampling rate in Hz.
+    pacer : str
+        ``coincidence``: `openecg.pacing.detect_pacing`, over all leads together. ``high_pass``:
+        `openecg.pacer.detect_spikes`, lead by lead, as the reference system does.
 
     Returns
     -------
-    dict
-        Columns ``words`` to ``error`` of `TOKEN_SCHEMA`. Where NeuroKit raises or finds no beat the
-        stream is one ``?`` and ``error`` says why; else ``error`` is ``None``.
+    list of ndarray of shape (n_spikes,), dtype int64
+        For each lead the samples of its spikes, ascending.
+
+    Raises
+    ------
+    ValueError
+        If ``pacer`` is unknown, or the detector cannot take the rate.
     """
-    beats = delineate(signal, fs_hz=fs_hz, method=method)
-    spikes = detect_spikes(signal, fs_hz=fs_hz)
-    events = label_events(beats, spikes, n_samples=signal.size, fs_hz=fs_hz)
-    return {
-        "words": encode(events),
-        "compact": render_compact(events),
-        "n_beats": beats.n_beats,
-        "n_q_peaks": int(np.count_nonzero(~np.isnan(beats.q_peak))),
-        "error": beats.error,
-    }
+    if pacer == "high_pass":
+        return [detect_spikes(signal, fs_hz=fs_hz) for signal in signals]
+    if pacer == "coincidence":
+        pacing = detect_pacing(signals, fs_hz=fs_hz)
+        return [pacing.spikes[shown] for shown in pacing.leads.T]
+    raise ValueError(f"unknown pacer {pacer!r}; one of {', '.join(PACERS)}")
 
 
-def write_tokens(*, records: Path, tokens: Path, method: str, window_s: float) -> None:
+def tokenize_strip(
+    signals: npt.NDArray[np.floating], *, fs_hz: float, method: str, pacer: str
+) -> list[dict[str, Any]]:
+    """Delineate the leads of one window of one record and pack the results.
+
+    Parameters
+    ----------
+    signals : ndarray of shape (n_leads, n_samples), floating
+        The leads in mV, as recorded.
+    fs_hz : float
+        Their sampling rate in Hz.
+    method : str
+        One of `openecg.delineate.METHODS`.
+    pacer : str
+        As `find_spikes`.
+
+    Returns
+    -------
+    list of dict
+        For each lead the columns ``words`` to ``error`` of `TOKEN_SCHEMA`. Where NeuroKit raises or
+        finds no beat the stream is one ``?`` and ``error`` says why; else ``error`` is ``None``.
+    """
+    rows = []
+    spikes = find_spikes(signals, fs_hz=fs_hz, pacer=pacer)
+    for signal, own_spikes in zip(signals, spikes, strict=True):
+        beats = delineate(signal, fs_hz=fs_hz, method=method)
+        events = label_events(beats, own_spikes, n_samples=signal.size, fs_hz=fs_hz)
+        rows.append(
+            {
+                "words": encode(events),
+                "compact": render_compact(events),
+                "n_beats": beats.n_beats,
+                "n_q_peaks": int(np.count_nonzero(~np.isnan(beats.q_peak))),
+                "n_spikes": own_spikes.size,
+                "error": beats.error,
+            }
+        )
+    return rows
+
+
+def write_tokens(
+    *, records: Path, tokens: Path, stream: str, method: str, pacer: str, window_s: float
+) -> None:
     """Write the token streams of one part of a data set.
 
     Parameters
@@ -81,51 +132,32 @@ def write_tokens(*, records: Path, tokens: Path, method: str, window_s: float) -
     tokens : Path
         Parquet of `TOKEN_SCHEMA`: one row per record, lead and window, in the order of ``records``.
         The windows are those of the shards.
+    stream : str
+        Name of this way to make tokens; systems are named after it.
     method : str
         How to delineate: one of `openecg.delineate.METHODS`.
+    pacer : str
+        How to find pacemaker spikes: one of ``PACERS``.
     window_s : float
         Length of a window in s.
 
     Raises
     ------
     ConfigError
-        If ``method`` is unknown.
+        If ``method`` or ``pacer`` is unknown.
     DataError
         If a lead has a rate that the method cannot take or cannot be cut to windows; the message
         names the file, the record and the lead. A lead that NeuroKit cannot delineate is no error.
     """
-    if method not in METHODS:
-        raise ConfigError(f"method {method!r} is unknown; it may be {', '.join(METHODS)}")
+    for name, value, allowed in (("method", method, METHODS), ("pacer", pacer, PACERS)):
+        if value not in allowed:
+            raise ConfigError(f"{name} {value!r} is unknown; it may be {', '.join(allowed)}")
     table = read_parquet(records, columns=list(READ))
     columns: dict[str, list[Any]] = {name: [] for name in TOKEN_SCHEMA.names}
-    for i in range(table.num_rows):
-        row = {name: table[name][i] for name in READ}
-        keys = {name: row[name].as_py() for name in KEYS}
-        fs_hz = row["fs_hz"].as_py()
-        signal = _values(row["signal"])
-        where = f"{records}, record {keys['record_id']}, lead {keys['lead']}"
-        if fs_hz != round(fs_hz) or fs_hz <= 2 * HIGH_PASS_HZ:
-            raise DataError(
-                f"{where}: sampling rate {fs_hz:g} Hz; it must be a whole number above "
-                f"{2 * HIGH_PASS_HZ:g} for NeuroKit and the spike detector"
-            )
-        try:
-            waves = Waves(*(_values(row[f"wave_{part}"]) for part in ("kind", "on", "peak", "off")))
-            windows = cut_windows(waves, n_samples=signal.size, fs_hz=fs_hz, window_s=window_s)
-        except ValueError as error:
-            raise DataError(f"{where}: {error}") from error
-        for number, (start, n_samples) in enumerate(windows):
-            window = {
-                **keys,
-                "window": number,
-                "window_start_ms": start * 1000.0 / fs_hz,
-                "method": method,
-                "fs_hz": fs_hz,
-                "native_samples": n_samples,
-                **tokenize(signal[start : start + n_samples], fs_hz=fs_hz, method=method),
-            }
-            for name, value in window.items():
-                columns[name].append(value)
+    for row in _token_rows(table, records, method=method, pacer=pacer, window_s=window_s):
+        row |= {"stream": stream, "method": method, "pacer": pacer}
+        for name, values in columns.items():
+            values.append(row[name])
     write_parquet(pa.table(columns, schema=TOKEN_SCHEMA), tokens)
     reasons = Counter(error for error in columns["error"] if error is not None)
     log.info(
@@ -138,6 +170,61 @@ def write_tokens(*, records: Path, tokens: Path, method: str, window_s: float) -
         reasons.total(),
         "".join(f"; {count} x {reason}" for reason, count in sorted(reasons.items())),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Lead:
+    """One row of the records, and where its windows lie."""
+
+    keys: dict[str, str]
+    fs_hz: float
+    signal: npt.NDArray[np.float32]
+    windows: list[tuple[int, int]]
+
+
+def _token_rows(
+    table: pa.Table, records: Path, *, method: str, pacer: str, window_s: float
+) -> Iterator[dict[str, Any]]:
+    """Tokenize record by record, all leads with the same window at once."""
+    record_ids = table["record_id"].to_pylist()
+    for _, numbers in groupby(range(table.num_rows), key=record_ids.__getitem__):
+        leads = [_read_lead(table, i, records, window_s) for i in numbers]
+        rows: list[list[dict[str, Any]]] = [[] for _ in leads]
+        for start, n_samples in sorted({window for lead in leads for window in lead.windows}):
+            here = [i for i, lead in enumerate(leads) if (start, n_samples) in lead.windows]
+            fs_hz = leads[here[0]].fs_hz
+            signals = np.stack([leads[i].signal[start : start + n_samples] for i in here])
+            streams = tokenize_strip(signals, fs_hz=fs_hz, method=method, pacer=pacer)
+            for i, stream in zip(here, streams, strict=True):
+                window = {
+                    "window": len(rows[i]),
+                    "window_start_ms": start * 1000.0 / fs_hz,
+                    "fs_hz": fs_hz,
+                    "native_samples": n_samples,
+                }
+                rows[i].append(leads[i].keys | window | stream)
+        for own in rows:
+            yield from own
+
+
+def _read_lead(table: pa.Table, i: int, records: Path, window_s: float) -> _Lead:
+    """Read one row of the records, checked for what the delineators need."""
+    row = {name: table[name][i] for name in READ}
+    keys = {name: row[name].as_py() for name in KEYS}
+    fs_hz = row["fs_hz"].as_py()
+    signal = _values(row["signal"])
+    where = f"{records}, record {keys['record_id']}, lead {keys['lead']}"
+    if fs_hz != round(fs_hz) or fs_hz <= 2 * HIGH_PASS_HZ:
+        raise DataError(
+            f"{where}: sampling rate {fs_hz:g} Hz; it must be a whole number above "
+            f"{2 * HIGH_PASS_HZ:g} for NeuroKit and the spike detector"
+        )
+    try:
+        waves = Waves(*(_values(row[f"wave_{part}"]) for part in ("kind", "on", "peak", "off")))
+        windows = cut_windows(waves, n_samples=signal.size, fs_hz=fs_hz, window_s=window_s)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    return _Lead(keys, fs_hz, signal, windows)
 
 
 def _values(scalar: Any) -> npt.NDArray[Any]:

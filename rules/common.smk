@@ -41,17 +41,17 @@ def one_of(names):
 
 
 def runs():
-    """Everything that predicts: NeuroKit methods and trained models."""
+    """Everything that predicts: NeuroKit streams and trained models."""
     models = expand(
         "{setting}/seed{seed}", setting=config["train"], seed=config["seeds"]
     )
-    return [f"nk_{method}" for method in config["baselines"]] + models
+    return [f"nk_{stream}" for stream in config["baselines"]] + models
 
 
 wildcard_constraints:
     dataset=one_of(SPECS),
     part=r"\d{3}",
-    method=one_of(config["baselines"]),
+    stream=one_of(config["baselines"]),
     setting=one_of(config["train"]),
     seed=r"\d+",
     run=one_of(runs()),
@@ -70,6 +70,15 @@ def spec_value(path):
     return value
 
 
+def stream_value(key):
+    """A params function that looks up ``streams.{stream}.<key>``."""
+
+    def value(wildcards):
+        return config["streams"][wildcards.stream][key]
+
+    return value
+
+
 def parts_of(pattern, dataset):
     """Paths of all parts of one data set."""
     parts = [f"{part:03d}" for part in range(SPECS[dataset]["parts"])]
@@ -82,10 +91,10 @@ def all_parts(pattern):
 
 
 def all_tokens():
-    """Paths of the token streams of all NeuroKit methods."""
+    """Paths of all token streams."""
     return expand(
-        all_parts("results/tokens/{{method}}/{dataset}/part-{part}.parquet"),
-        method=config["baselines"],
+        all_parts("results/tokens/{{stream}}/{dataset}/part-{part}.parquet"),
+        stream=config["baselines"],
     )
 
 
@@ -111,10 +120,22 @@ def all_automatic():
     return expand("results/metrics/automatic_{dataset}.tsv", dataset=datasets)
 
 
+def all_pacing():
+    """Paths of the pacing tables: data sets that say who is paced."""
+    datasets = [name for name, spec in SPECS.items() if spec["layout"] == "ludb"]
+    return expand("results/metrics/pacing_{dataset}.tsv", dataset=datasets)
+
+
 def all_metrics():
     """Paths of all final tables."""
     tables = expand("results/metrics/{table}.tsv", table=["frames", "boundaries"])
-    return tables + all_automatic()
+    stage1 = expand("results/metrics/{table}.tsv", table=["ablation", "stage1"])
+    return (
+        tables
+        + all_automatic()
+        + all_pacing()
+        + (stage1 if config["baselines"] else [])
+    )
 
 
 def zip_of(wildcards):

@@ -72,6 +72,75 @@ rule collect_metrics:
         " &> {log:q}"
 
 
+rule compare_streams:
+    """Compare the token streams: scores, Q-loss, failed leads, time."""
+    input:
+        frames="results/metrics/frames.tsv",
+        boundaries="results/metrics/boundaries.tsv",
+        tokens=all_tokens(),
+        timings=expand("results/timings/{dataset}.tsv", dataset=SPECS),
+    output:
+        table="results/metrics/ablation.tsv",
+    log:
+        "results/logs/compare_streams.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash("openecg.ablation"),
+    shell:
+        "python -m openecg compare-streams --frames {input.frames:q}"
+        " --boundaries {input.boundaries:q} --tokens {input.tokens:q} --timings {input.timings:q}"
+        " --table {output.table:q} &> {log:q}"
+
+
+rule tabulate_stage1:
+    """Put the figures of the original's stage 1 beside those it published."""
+    input:
+        ablation="results/metrics/ablation.tsv",
+        frames="results/metrics/frames.tsv",
+        boundaries="results/metrics/boundaries.tsv",
+    output:
+        table="results/metrics/stage1.tsv",
+    log:
+        "results/logs/tabulate_stage1.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash("openecg.stage1"),
+        published=text_hash(PUBLISHED_NUMBERS),
+    shell:
+        "python -m openecg tabulate-stage1 --ablation {input.ablation:q} --frames {input.frames:q}"
+        " --boundaries {input.boundaries:q} --table {output.table:q} &> {log:q}"
+
+
+rule score_pacing:
+    """Compare the detectors of pacemaker spikes, by record, by spike and in time."""
+    input:
+        records=lambda wildcards: parts_of(
+            "results/records/{dataset}/part-{part}.parquet", wildcards.dataset
+        ),
+    output:
+        table="results/metrics/pacing_{dataset}.tsv",
+    log:
+        "results/logs/score_pacing/{dataset}.log",
+    benchmark:
+        "results/benchmarks/score_pacing/{dataset}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=15,
+    params:
+        code=code_hash("openecg.pacing_table"),
+        folds=lookup(within=config, dpath="pacing/folds"),
+        seed=lookup(within=config, dpath="pacing/seed"),
+    shell:
+        "python -m openecg score-pacing --records {input.records:q} --folds {params.folds}"
+        " --seed {params.seed} --table {output.table:q} &> {log:q}"
+
+
 rule score_automatic:
     """Score the automatic marks that QTDB carries, whose published figures check the scorer."""
     input:

@@ -29,6 +29,7 @@ rule write_report:
     input:
         frames="results/metrics/frames.tsv",
         boundaries="results/metrics/boundaries.tsv",
+        ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
         automatic=all_automatic(),
         histories=all_checkpoints("history.tsv"),
         predictions=all_predictions(),
@@ -51,7 +52,7 @@ rule write_report:
         strips=lookup(within=config, dpath="report/strips"),
     shell:
         "python -m openecg write-report --frames {input.frames:q}"
-        " --boundaries {input.boundaries:q} --automatic {input.automatic:q}"
+        " --boundaries {input.boundaries:q} --ablation {input.ablation:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"
         " --strips {params.strips} --report {output.report:q} &> {log:q}"

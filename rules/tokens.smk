@@ -4,12 +4,12 @@ rule write_tokens:
         records="results/records/{dataset}/part-{part}.parquet",
     output:
         tokens=ensure(
-            "results/tokens/{method}/{dataset}/part-{part}.parquet", non_empty=True
+            "results/tokens/{stream}/{dataset}/part-{part}.parquet", non_empty=True
         ),
     log:
-        "results/logs/write_tokens/{method}.{dataset}.{part}.log",
+        "results/logs/write_tokens/{stream}.{dataset}.{part}.log",
     benchmark:
-        "results/benchmarks/write_tokens/{method}.{dataset}.{part}.tsv"
+        "results/benchmarks/write_tokens/{stream}.{dataset}.{part}.tsv"
     conda:
         "../envs/openecg.yaml"
     resources:
@@ -17,25 +17,55 @@ rule write_tokens:
         runtime=30,
     params:
         code=code_hash("openecg.tokens"),
+        method=stream_value("method"),
+        pacer=stream_value("pacer"),
         window_s=lookup(within=config, dpath="signal/window_s"),
     shell:
         "python -m openecg write-tokens --records {input.records:q} --tokens {output.tokens:q}"
-        " --method {wildcards.method} --window-s {params.window_s} &> {log:q}"
+        " --stream {wildcards.stream} --method {params.method} --pacer {params.pacer}"
+        " --window-s {params.window_s} &> {log:q}"
+
+
+rule time_streams:
+    """Measure what a token stream costs beside NeuroKit alone, in one process."""
+    input:
+        records="results/records/{dataset}/part-000.parquet",
+    output:
+        table="results/timings/{dataset}.tsv",
+    log:
+        "results/logs/time_streams/{dataset}.log",
+    benchmark:
+        "results/benchmarks/time_streams/{dataset}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=15,
+    params:
+        code=code_hash("openecg.speed"),
+        streams=json.dumps(
+            {name: config["streams"][name] for name in config["baselines"]}
+        ),
+        leads=lookup(within=config, dpath="timing/leads"),
+        window_s=lookup(within=config, dpath="signal/window_s"),
+    shell:
+        "python -m openecg time-streams --records {input.records:q} --streams {params.streams:q}"
+        " --leads {params.leads} --window-s {params.window_s} --table {output.table:q} &> {log:q}"
 
 
 rule predict_tokens:
     """Turn the token streams of the held-out records into frames and boundaries."""
     input:
         tokens=lambda wildcards: parts_of(
-            "results/tokens/{{method}}/{dataset}/part-{part}.parquet",
+            "results/tokens/{{stream}}/{dataset}/part-{part}.parquet",
             wildcards.dataset,
         ),
     output:
-        predictions="results/predictions/nk_{method}/{dataset}.parquet",
+        predictions="results/predictions/nk_{stream}/{dataset}.parquet",
     log:
-        "results/logs/predict_tokens/{method}.{dataset}.log",
+        "results/logs/predict_tokens/{stream}.{dataset}.log",
     benchmark:
-        "results/benchmarks/predict_tokens/{method}.{dataset}.tsv"
+        "results/benchmarks/predict_tokens/{stream}.{dataset}.tsv"
     conda:
         "../envs/openecg.yaml"
     resources:

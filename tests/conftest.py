@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from openecg.index import index_records
+from openecg.records import read_records
+
 ROOT = Path(__file__).parents[1]
 REAL_ZIPS = {
     "ludb": "lobachevsky-university-electrocardiography-database-1.0.1.zip",
@@ -23,3 +26,26 @@ def real_zip() -> Callable[[str], Path]:
         pytest.skip(f"real {dataset} data is not here: put {REAL_ZIPS[dataset]} into resources/")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def make_records() -> Callable[[Path, Path], Path]:
+    """Read all records of the LUDB zip into one file in a folder."""
+
+    def make(archive: Path, folder: Path) -> Path:
+        index, records = folder / "index.parquet", folder / "records.parquet"
+        index_records(
+            archive=archive,
+            dataset="ludb",
+            layout="ludb",
+            parts=1,
+            split="rhythm",
+            held_out="validation",
+            fraction=0.2,
+            seed=42,
+            index=index,
+        )
+        read_records(archive=archive, index=index, layout="ludb", part=0, records=records)
+        return records
+
+    return make

@@ -34,7 +34,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "split": "val",
         "window": 0,
         "window_start_ms": 0.0,
-        "method": "dwt",
+        "stream": "dwt",
         "fs_hz": 500.0,
         "native_samples": 500,
         "words": encode(BEAT),
@@ -98,7 +98,7 @@ def test_bad_inputs_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no row of split 'test'; found \['val'\]"):
         run(tmp_path, [row()], split="test")
     with pytest.raises(DataError, match="systems nk_cwt, nk_dwt in one prediction"):
-        run(tmp_path, [row()], [row(method="cwt")])
+        run(tmp_path, [row()], [row(stream="cwt")])
     with pytest.raises(DataError, match=r"part-000.parquet, record 1, lead II: word 0 is 1024"):
         run(tmp_path, [row(words=[0x0400])])
     with pytest.raises(DataError, match="0 token files"):

@@ -18,11 +18,11 @@ def test_every_number_has_a_source_and_a_tag_and_is_said_once() -> None:
 
 def test_names_and_units_are_those_of_the_metric_tables() -> None:
     table = load_published()
-    rates = table["metric"].isin(["f1", "f1_lo", "f1_hi", "sensitivity", "ppv"])
+    rates = table["metric"].isin(["f1", "f1_lo", "f1_hi", "sensitivity", "ppv", "q_loss"])
     assert table.loc[rates, "value"].between(0, 1).all()
     assert table.loc[~rates, "metric"].isin(["mean_ms", "sd_ms", "median_ms"]).all()
     peaks = {"P_peak", "T_peak"}
-    assert set(table["target"]) <= {*FRAME_ROWS, *BOUNDARY_ROWS, *peaks}
+    assert set(table["target"]) <= {*FRAME_ROWS, *BOUNDARY_ROWS, *peaks, "Q"}
     assert set(table["lead_group"]) <= {"all", "first", "better", *LEAD_GROUPS}
     assert set(table["tolerance"]) == {"", "martinez", "150ms", "400ms", "beat"}
 

@@ -10,9 +10,7 @@ import pytest
 
 from openecg.baseline import predict_tokens
 from openecg.files import read_parquet, read_tsv, write_parquet
-from openecg.index import index_records
 from openecg.metrics import score_boundaries, score_frames
-from openecg.records import read_records
 from openecg.shards import write_shard
 from openecg.tokens import write_tokens
 
@@ -20,27 +18,13 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def ludb(real_zip: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ludb(
+    real_zip: Callable[[str], Path],
+    make_records: Callable[[Path, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     folder = tmp_path_factory.mktemp("ludb")
-    archive = real_zip("ludb")
-    index_records(
-        archive=archive,
-        dataset="ludb",
-        layout="ludb",
-        parts=1,
-        split="rhythm",
-        held_out="validation",
-        fraction=0.2,
-        seed=42,
-        index=folder / "index.parquet",
-    )
-    read_records(
-        archive=archive,
-        index=folder / "index.parquet",
-        layout="ludb",
-        part=0,
-        records=folder / "records.parquet",
-    )
+    make_records(real_zip("ludb"), folder)
     write_shard(
         records=folder / "records.parquet",
         shard=folder / "shard.parquet",
@@ -54,10 +38,17 @@ def ludb(real_zip: Callable[[str], Path], tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def scores(folder: Path, method: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def scores(folder: Path, method: str, pacer: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Frame and boundary scores of one method, all leads."""
     tokens, predictions = folder / f"{method}.tokens", folder / f"{method}.predictions"
-    write_tokens(records=folder / "validation.parquet", tokens=tokens, method=method, window_s=10)
+    write_tokens(
+        records=folder / "validation.parquet",
+        tokens=tokens,
+        stream=method,
+        method=method,
+        pacer=pacer,
+        window_s=10,
+    )
     predict_tokens(
         tokens=[tokens], split="validation", frame_ms=20, n_frames=500, predictions=predictions
     )
@@ -82,8 +73,8 @@ def test_share_of_the_window_that_is_annotated(ludb: Path) -> None:
     assert share == pytest.approx(0.731, abs=0.0005)
 
 
-def test_dwt_has_its_published_frame_f1(ludb: Path) -> None:
-    frames, _ = scores(ludb, "dwt")
+def test_dwt_as_in_the_original_has_its_published_frame_f1(ludb: Path) -> None:
+    frames, _ = scores(ludb, "dwt", "high_pass")
     for protocol, published in (
         ("full_window", {"P": 0.492, "QRS": 0.666, "T": 0.512}),
         ("annotated_span", {"P": 0.561, "QRS": 0.733, "T": 0.569}),
@@ -94,7 +85,7 @@ def test_dwt_has_its_published_frame_f1(ludb: Path) -> None:
 
 
 def test_clean_prominence_is_the_strong_baseline(ludb: Path) -> None:
-    _, boundaries = scores(ludb, "clean_prominence")
+    _, boundaries = scores(ludb, "clean_prominence", "coincidence")
     rows = boundaries.query(
         "protocol == 'annotated_span' and tolerance == 'martinez' and boundary == 'macro'"
     )

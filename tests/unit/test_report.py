@@ -94,6 +94,23 @@ def _automatic(path: Path) -> Path:
     return path
 
 
+def _ablation(path: Path) -> Path:
+    scores = {"n_records": 41, "f1_P": 0.1234, "f1_QRS": 0.5, "f1_T": 0.25}
+    scores |= {"martinez_macro": 0.6543, "martinez_macro_lo": 0.6, "martinez_macro_hi": 0.7}
+    scores |= {"150ms_macro": 0.8765}
+    counts = {"q_loss": 0.0513, "n_failed": 1, "n_streams": 492, "ms_per_lead": 31.26}
+    rows = [
+        {"system": "nk_dwt", "dataset": dataset, "split": SPLIT, "protocol": protocol}
+        | {"method": "dwt", "pacer": "high_pass", "neurokit_ms_per_lead": 29.0}
+        | scores
+        | counts
+        for dataset in (REAL, MADE_UP)
+        for protocol in ("full_window", "annotated_span")
+    ]
+    write_tsv(pd.DataFrame(rows), path)
+    return path
+
+
 def _write_inputs(root: Path) -> dict[str, Any]:
     """Write everything write_report reads."""
     frames, boundaries = root / "metrics" / "frames.tsv", root / "metrics" / "boundaries.tsv"
@@ -114,6 +131,7 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "predictions": [path for paths, _ in strips for path in paths],
         "shards": [shard for _, shard in strips],
         "rule_graph": graph,
+        "ablation": [_ablation(root / "metrics" / "ablation.tsv")],
         "automatic": [
             _automatic(root / "metrics" / f"automatic_{name}.tsv")
             for name in ("qtdb", "simulated_qtdb")
@@ -181,7 +199,7 @@ def test_known_numbers_stand_beside_the_real_data_set_only(page: str) -> None:
     assert "a &lt;table&gt; [pub]" in real  # its source
     assert "[pub]" not in made_up
     assert "0.951" not in made_up
-    assert len(_parts(page, MADE_UP)) == 3
+    assert len(_parts(page, MADE_UP)) == 4
 
 
 def test_the_check_of_the_scorer_shows_known_numbers_for_real_data_only(page: str) -> None:
@@ -194,7 +212,11 @@ def test_the_check_of_the_scorer_shows_known_numbers_for_real_data_only(page: st
 
 
 def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
-    tables = _parts(page, REAL) + _parts(page, MADE_UP)
+    tables = [
+        table
+        for table in _parts(page, REAL) + _parts(page, MADE_UP)
+        if "Token streams" not in table
+    ]
     assert len(tables) == 6
     for table in tables:
         assert f"{SPLIT} split, 3 records, 6 strips" in table
@@ -202,6 +224,15 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
         assert "95 % intervals from 100 bootstrap resamples" in table
         assert "annotated_span" in table
         assert "[0.720, 0.930]" in table
+
+
+def test_streams_are_compared_with_their_losses_and_times(page: str) -> None:
+    tables = [table for table in _parts(page, REAL) if "Token streams" in table]
+    assert len(tables) == 1
+    for text in ("dwt, high pass pacer", "0.654<small>[0.600, 0.700]", "0.876", "0.051"):
+        assert text in tables[0]
+    assert "<td>1</td><td>492</td><td>31.3</td><td>29.0</td>" in tables[0]
+    assert "no seed; in brackets 95 % intervals" in tables[0]
 
 
 def test_names_are_escaped(page: str) -> None:
@@ -247,7 +278,9 @@ def test_equal_inputs_in_another_folder_give_equal_bytes(page: str, inputs: dict
 
 def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, Any]) -> None:
     untrained = [path for path in inputs["predictions"] if path.parent.name == "0"]
-    write_report(**inputs | {"histories": [], "automatic": [], "predictions": untrained})
+    write_report(
+        **inputs | {"histories": [], "ablation": [], "automatic": [], "predictions": untrained}
+    )
     page = inputs["report"].read_text()
     assert "<h2>Training" not in page
     assert "<h2>Scorer check" not in page

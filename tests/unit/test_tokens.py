@@ -48,10 +48,17 @@ def row(lead: str = "II", **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def run(folder: Path, rows: list[dict[str, Any]], method: str = "prominence") -> list[Any]:
+def run(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    method: str = "prominence",
+    pacer: str = "coincidence",
+) -> list[Any]:
     records, out = folder / "records.parquet", folder / "tokens.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=RECORDS_SCHEMA), records)
-    write_tokens(records=records, tokens=out, method=method, window_s=10.0)
+    write_tokens(
+        records=records, tokens=out, stream="mine", method=method, pacer=pacer, window_s=10.0
+    )
     table = pq.read_table(out)
     assert table.schema.equals(TOKEN_SCHEMA)
     return list(table.to_pylist())
@@ -95,10 +102,13 @@ def test_a_long_lead_gives_one_stream_per_window(tmp_path: Path) -> None:
     for stream, mark_ms in zip(streams, [20_500, 145_500], strict=True):
         assert 0 <= mark_ms - stream["window_start_ms"] < 10_000
         start = round(stream["window_start_ms"] / 4)
-        alone = module.tokenize(
-            long["signal"][start : start + 2500], fs_hz=250, method="prominence"
+        (alone,) = module.tokenize_strip(
+            long["signal"][None, start : start + 2500],
+            fs_hz=250,
+            method="prominence",
+            pacer="coincidence",
         )
-        assert stream["words"] == list(alone["words"])  # type: ignore[arg-type]
+        assert stream["words"] == list(alone["words"])
 
 
 def test_a_short_strip_keeps_its_own_length(tmp_path: Path) -> None:
@@ -135,6 +145,34 @@ def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
         run(tmp_path, [row()], "wavelet")
 
 
+def test_an_unknown_pacer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pacer 'both' is unknown; it may be coincidence, high"):
+        run(tmp_path, [row()], pacer="both")
+    with pytest.raises(ValueError, match="unknown pacer 'both'"):
+        module.find_spikes(np.zeros((1, 5000)), fs_hz=500, pacer="both")
+
+
+@pytest.mark.parametrize("pacer", module.PACERS)
+def test_spikes_of_a_paced_record_are_in_its_streams(tmp_path: Path, pacer: str) -> None:
+    spikes = np.rint((np.arange(9) + 0.45) * 500).astype(int)
+    paced = ecg(10, 500)
+    paced[spikes] += 1.5
+    streams = run(tmp_path, [row(lead, signal=paced) for lead in ("I", "II", "V1")], pacer=pacer)
+    for stream in streams:
+        assert stream["pacer"] == pacer
+        assert stream["n_spikes"] == stream["compact"].count("*") == 9
+
+
+def test_leads_whose_windows_differ_are_all_there(tmp_path: Path) -> None:
+    """Of a long record one lead is annotated once, the other twice."""
+    once = {"wave_peak": [5125], "wave_kind": [2], "wave_on": [-1], "wave_off": [-1]}
+    twice = {"wave_peak": [5125, 36375], "wave_kind": [2, 2]}
+    twice |= {"wave_on": [-1, -1], "wave_off": [-1, -1]}
+    long = {"fs_hz": 250.0, "signal": ecg(200, 250)}
+    streams = run(tmp_path, [row("I", **long, **once), row("II", **long, **twice)])
+    assert [(s["lead"], s["window"]) for s in streams] == [("I", 0), ("II", 0), ("II", 1)]
+
+
 def test_our_own_errors_keep_their_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +192,8 @@ def test_dwt_fails_on_avf_of_ludb_196(real_zip: Callable[[str], Path]) -> None:
 
     with Archive(real_zip("ludb")) as archive:
         leads = {lead.name: lead for lead in read_record(archive, "196").leads}
-    failed = module.tokenize(leads["aVF"].signal, fs_hz=500, method="dwt")
+    signals = np.stack([leads["aVF"].signal, leads["II"].signal])
+    failed, fine = module.tokenize_strip(signals, fs_hz=500, method="dwt", pacer="high_pass")
     assert (failed["compact"], failed["n_beats"]) == ("?", 0)
     assert failed["error"] == "ValueError: cannot convert float NaN to integer"
-    assert module.tokenize(leads["II"].signal, fs_hz=500, method="dwt")["error"] is None
+    assert fine["error"] is None

@@ -13,12 +13,14 @@ pytestmark = pytest.mark.xdist_group("workflow")
 
 # The tiny run: 3 data sets in 2 + 1 + 1 parts, 2 baselines, 2 settings, 1 seed.
 REPORT = {"write_report": 1}
-TABLES = {"collect_metrics": 2, **REPORT}
+STAGE1 = {"compare_streams": 1, "tabulate_stage1": 1}
+TABLES = {"collect_metrics": 2, **STAGE1, **REPORT}
+PACING = {"score_pacing": 1}
 SCORES = {"score": 24, **TABLES}
 MODELS = {"train": 2, "predict": 6, "score": 12, **TABLES}
 ONE_MODEL = {"train": 1, "predict": 3, "score": 6, **TABLES}
-BASELINES = {"write_tokens": 8, "predict_tokens": 6, "score": 12, **TABLES}
-WINDOWS = {"write_shard": 4, **BASELINES, **MODELS, **SCORES}
+TOKENS = {"write_tokens": 8, "predict_tokens": 6, "time_streams": 3, "score": 12, **TABLES}
+WINDOWS = {"write_shard": 4, **TOKENS, **MODELS, **SCORES}
 ISP = {
     "simulate": 1,
     "index_records": 1,
@@ -26,6 +28,7 @@ ISP = {
     "write_shard": 1,
     "write_tokens": 2,
     "predict_tokens": 2,
+    "time_streams": 1,
     # C_simulated learns from simulated_isp; F_simulated and the baselines are scored on it.
     "train": 1,
     "predict": 3 + 1,
@@ -37,6 +40,8 @@ LUDB = {
     "write_shard": 2,
     "write_tokens": 4,
     "predict_tokens": 2,
+    "time_streams": 1,
+    **PACING,
     **MODELS,
     # C_simulated learns from simulated_ludb too, so every model is new; the NeuroKit rows of the
     # other two data sets stay.
@@ -64,7 +69,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "SPARE = 1\nFOLDER = ",
             {"index_records": 1, **LUDB},
         ),
-        ("openecg/labeler.py", "import numpy", "import math\nimport numpy", BASELINES),
+        ("openecg/labeler.py", "import numpy", "import math\nimport numpy", TOKENS),
         ("openecg/stage2/losses.py", "import torch", "import math\nimport torch", MODELS),
         ("openecg/stage2/conv_transformer.py", "from torch", "import math\nfrom torch", MODELS),
         (
@@ -73,13 +78,26 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "import math\nimport numpy",
             {"score_automatic": 1, **SCORES},
         ),
+        ("openecg/ablation.py", "log = ", "spare = 1\nlog = ", {**STAGE1, **REPORT}),
         ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
+        (
+            "workflow_config.yaml",
+            "dwt: {method: dwt, pacer: coincidence}",
+            "dwt: {method: dwt, pacer: high_pass}",
+            {"write_tokens": 4, "predict_tokens": 3, "time_streams": 3, "score": 6, **TABLES},
+        ),
+        ("configs/tiny.yaml", "leads: 2", "leads: 3", {"time_streams": 3, **STAGE1, **REPORT}),
         ("workflow_config.yaml", "window_s: 10", "window_s: 8", WINDOWS),
         ("workflow_config.yaml", "seed: 3", "seed: 4", ISP),
         ("configs/tiny.yaml", "bootstrap: 50", "bootstrap: 60", SCORES),
         ("configs/tiny.yaml", "epochs: 1", "epochs: 2", {"write_setting": 1, **ONE_MODEL}),
         ("configs/tiny.yaml", "strips: 3", "strips: 4", REPORT),
-        ("openecg/published.tsv", "0.492", "0.493", {"score_automatic": 1, **REPORT}),
+        (
+            "openecg/published.tsv",
+            "0.492",
+            "0.493",
+            {"score_automatic": 1, "tabulate_stage1": 1, **REPORT},
+        ),
         ("README.md", "", "More words.\n", {}),
     ],
     ids=[
@@ -90,7 +108,10 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "losses.py",
         "architecture",
         "score.py",
+        "ablation.py",
         "plots.py",
+        "spike detector of one stream",
+        "leads that are timed",
         "window length",
         "seed of one data set",
         "bootstrap",
