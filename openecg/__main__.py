@@ -17,6 +17,7 @@ STEPS = {
     "read-records": "openecg.records:read_records",
     "write-shard": "openecg.shards:write_shard",
     "write-tokens": "openecg.tokens:write_tokens",
+    "time-stream": "openecg.speed:time_stream",
     "predict-tokens": "openecg.baseline:predict_tokens",
     "write-setting": "openecg.stage2.settings:write_setting",
     "train": "openecg.stage2.train:train",

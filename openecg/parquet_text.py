@@ -125,14 +125,14 @@ def _key_facts(table: pa.Table) -> Facts:
             facts.append((name, ", ".join(values)))
     counts = [f"{len(keys)}"]
     if "record_id" in keys:
-        counts.append(f"of {_n_records(keys)} records")
+        counts.append(f"of {_counted(_n_records(keys), 'record')}")
     if {"record_id", "lead"} <= set(keys):
         leads = keys.groupby([n for n in ("dataset", "record_id", "lead") if n in keys]).ngroups
-        counts.append(f"and {leads} leads")
+        counts.append(f"and {_counted(leads, 'lead')}")
     facts.append(("rows", " ".join(counts)))
     if "split" in keys:
         parts = [
-            f"{split}: {_n_records(rows)} records, {len(rows)} rows"
+            f"{split}: {_counted(_n_records(rows), 'record')}, {_counted(len(rows), 'row')}"
             for split, rows in keys.groupby("split", sort=False)
         ]
         facts.append(("split", "; ".join(parts)))
@@ -150,6 +150,10 @@ def _key_facts(table: pa.Table) -> Facts:
         said = [f"{name} {count}" for name, count in rhythms.most_common()]
         facts.append(("rhythms", f"{', '.join(said)}; {int(each['paced'].sum())} paced"))
     return facts
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _n_records(keys: pd.DataFrame) -> int:

@@ -131,7 +131,8 @@ def _text_file(path: Path, width: int) -> tuple[str, list[str]]:
         try:
             frame = read_tsv(path)
         except (ValueError, pd.errors.ParserError) as error:
-            raise DataError(f"{path}: not a readable TSV table: {error}") from error
+            why = " ".join(str(error).split())
+            raise DataError(f"{path}: not a readable TSV table: {why}") from error
         title = f"Table: {len(frame)} rows of {frame.shape[1]} columns"
         return title, metric_table(frame, width=width, most_rows=MOST_ROWS)
     try:

@@ -138,7 +138,8 @@ def _fit(text: pd.DataFrame, keys: list[str], width: int) -> tuple[list[str], li
     if text.empty:
         return headings, dropped
     long = [name for name in keys if text[name].str.len().max() > LONGEST_CELL]
-    candidates = [*long, *(name for name in keys if name not in long)][: len(keys) - 1]
+    short = [name for name in keys if name not in long]
+    candidates = [*long, *short[:-1]]
     while candidates and (too_wide() or candidates[0] in long):
         headings.append(candidates.pop(0))
     if headings:
