@@ -1,6 +1,7 @@
 # make run                              the main job, on simulated data
 # make run CONFIG=configs/ludb.yaml     the same on the real LUDB
 # make test                             lint and all tests
+# make bench                            speed of the codec and of tokenising
 PY ?= python3
 VENV ?= .venv
 CORES ?= 2
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.installed
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run test lint unit clean
+.PHONY: run test lint unit bench clean
 run: $(STAMP)
 	$(if $(and $(CONFIG),$(if $(wildcard $(CONFIG)),,missing)),$(error CONFIG=$(CONFIG): no such file; shipped: $(wildcard configs/*.yaml)))
 	snakemake --cores $(CORES) --resources gpu=$(GPU_JOBS) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
@@ -35,6 +36,9 @@ lint: $(STAMP)
 
 unit: $(STAMP)
 	pytest -n $(CORES) --dist loadgroup $(ARGS)
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 python -m benchmarks.bench $(ARGS)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""Run one step: ``python -m openecg STEP --option value ...``."""
+"""Run one step, ``python -m openecg STEP --option value ...``, or ``show`` a file."""
 
 import argparse
 import importlib
@@ -33,6 +33,9 @@ STEPS = {
     "write-report": "openecg.report:write_report",
     "print-headline": "openecg.report:print_headline",
 }
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+SHOW = "show"  # for people, not for rules: its path needs no option name
+COMMANDS = STEPS | {SHOW: "openecg.show:show"}
 
 
 def _option(kind: Any) -> dict[str, Any]:
@@ -49,12 +52,17 @@ def _option(kind: Any) -> dict[str, Any]:
 
 def main(argv: list[str]) -> int:
     """Call the function behind a step with options named after its parameters."""
-    if not argv or argv[0] not in STEPS:
+    if not argv or argv[0] not in COMMANDS:
         print(
-            "usage: python -m openecg STEP [options]\nsteps:", *STEPS, sep="\n  ", file=sys.stderr
+            "usage: python -m openecg STEP [options]\n"
+            "       python -m openecg show PATH [--record ID] [--lead NAME] [--width N]\n"
+            "steps:",
+            *STEPS,
+            sep="\n  ",
+            file=sys.stderr,
         )
         return 2
-    module, name = STEPS[argv[0]].split(":")
+    module, name = COMMANDS[argv[0]].split(":")
     func = getattr(importlib.import_module(module), name)
     parser = argparse.ArgumentParser(
         f"python -m openecg {argv[0]}",
@@ -63,7 +71,9 @@ def main(argv: list[str]) -> int:
     )
     defaults = inspect.signature(func).parameters
     for option, kind in get_type_hints(func).items():
-        if option != "return":
+        if argv[0] == SHOW and option == "path":
+            parser.add_argument(option, metavar="PATH", type=kind)
+        elif option != "return":
             default = defaults[option].default
             required = default is inspect.Parameter.empty
             parser.add_argument(
@@ -72,7 +82,8 @@ def main(argv: list[str]) -> int:
                 default=None if required else default,
                 **_option(kind),
             )
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    told = "show: %(message)s" if argv[0] == SHOW else LOG_FORMAT
+    logging.basicConfig(level="INFO", format=told)
     logging.captureWarnings(True)
     try:
         func(**vars(parser.parse_args(argv[1:])))

@@ -132,6 +132,7 @@ def write_report(
     shards: list[Path],
     rule_graph: Path,
     ablation: list[Path],
+    pacing: list[Path],
     automatic: list[Path],
     strips: int,
     report: Path,
@@ -152,6 +153,8 @@ def write_report(
         SVG.
     ablation : list of Path
         The comparison of the token streams; none without streams.
+    pacing : list of Path
+        Comparisons of the detectors of pacemaker spikes; none without the LUDB layout.
     automatic : list of Path
         Tables that check the scorer; none without QTDB.
     strips : int
@@ -172,6 +175,7 @@ def write_report(
         "Frame scores: system, seed, data set, split, protocol, lead group and wave": [frames],
         "Boundary scores: the same by tolerance and boundary": [boundaries],
         "Token streams: scores, Q-loss, failures, time": ablation,
+        "Pacemaker spikes": pacing,
         "Scorer check": automatic,
         "Training histories, one row per epoch": histories,
         "Predictions: frames, waves in ms": predictions,
@@ -184,6 +188,7 @@ def write_report(
         "Boundary macro F1": _macro_tables(boundary_table, published),
         "Boundaries one by one": _boundary_tables(boundary_table, published),
         "Token streams": _stream_tables(ablation),
+        "Pacing": _pacing_tables(pacing),
         "Scorer check": _automatic_tables(automatic),
         "Training": _curves_html(curves),
         "Strips": "\n".join(drawn),
@@ -641,6 +646,58 @@ def _rate_of(row: pd.Series, name: str) -> str:
 
 def _stream_label(row: pd.Series) -> str:
     return f"{row['method']}, {str(row['pacer']).replace('_', ' ')} pacer"
+
+
+def _pacing_tables(paths: Sequence[Path]) -> str:
+    """Lay out the comparisons of the detectors of pacemaker spikes."""
+    html = ""
+    for path in paths:
+        table = read_tsv(path)
+        simulated = table["dataset"] == "simulated"
+        head = "".join(
+            f"<th>{title}</th>"
+            for title in ("Detector", "Records", "Paced found", "Unpaced called paced")
+        )
+        head += "<th>Leads' spikes per 10 s, unpaced</th><th>Leads that show spikes, paced</th>"
+        body = ""
+        for _, row in table[~simulated].iterrows():
+            cells = [
+                f"{escape(row['detector'])}<small>thresholds: {escape(row['selection'])}</small>",
+                escape(row["group"]),
+                f"{row['n_found']:.0f} of {row['n_paced']:.0f}{_interval(row, 'sensitivity')}",
+                f"{row['n_false']:.0f} of {row['n_unpaced']:.0f}{_interval(row, 'false_share')}",
+                _number(row["spikes_per_10_s"]),
+                _ms(row["mean_leads"]),
+            ]
+            body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+        dataset = path.stem.removeprefix("pacing_")
+        caption = (
+            f"{dataset}: does a record have a pacemaker? In brackets 95 % Wilson intervals of the "
+            "share. Spikes per 10 s are summed over all leads of the records without one. "
+            "high_pass is the detector of openecg 0.1.0, for which any spike in any lead counts."
+        )
+        html += f"<h3>{escape(dataset)}</h3>\n" + _table(caption, f"<tr>{head}</tr>", body)
+        timed = table[simulated]
+        names = ["detector", "group", "n_spikes", "n_called", "n_hits", "spike_sensitivity"]
+        names += ["spike_ppv", "mean_ms", "sd_ms", "p95_ms"]
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{_count_or_rate(n, row[n])}</td>" for n in names) + "</tr>\n"
+            for _, row in timed.iterrows()
+        )
+        caption = "Simulated spikes at known times; errors in ms of those found within 10 ms."
+        html += _table(caption, f"<tr>{head}</tr>", body)
+    return html
+
+
+def _interval(row: pd.Series, name: str) -> str:
+    """Write the interval of a share, if it has one."""
+    ends = [row[f"{name}_lo"], row[f"{name}_hi"]]
+    return "" if any(map(pd.isna, ends)) else f"<small>[{', '.join(map(_number, ends))}]</small>"
+
+
+def _count_or_rate(column: str, value: object) -> str:
+    return f"{value:.0f}" if column.startswith("n_") else _cell(column, value)
 
 
 def _automatic_tables(paths: Sequence[Path]) -> str:

@@ -30,6 +30,7 @@ rule write_report:
         frames="results/metrics/frames.tsv",
         boundaries="results/metrics/boundaries.tsv",
         ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
+        pacing=all_pacing(),
         automatic=all_automatic(),
         histories=all_checkpoints("history.tsv"),
         predictions=all_predictions(),
@@ -52,7 +53,7 @@ rule write_report:
         strips=lookup(within=config, dpath="report/strips"),
     shell:
         "python -m openecg write-report --frames {input.frames:q}"
-        " --boundaries {input.boundaries:q} --ablation {input.ablation:q} --automatic {input.automatic:q}"
+        " --boundaries {input.boundaries:q} --ablation {input.ablation:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"
         " --strips {params.strips} --report {output.report:q} &> {log:q}"

@@ -47,10 +47,9 @@ rule time_streams:
             {name: config["streams"][name] for name in config["baselines"]}
         ),
         leads=lookup(within=config, dpath="timing/leads"),
-        window_s=lookup(within=config, dpath="signal/window_s"),
     shell:
-        "python -m openecg time-streams --records {input.records:q} --streams {params.streams:q}"
-        " --leads {params.leads} --window-s {params.window_s} --table {output.table:q} &> {log:q}"
+        "python -m openecg time-streams --records {input.records:q} --dataset {wildcards.dataset}"
+        " --streams {params.streams:q} --leads {params.leads} --table {output.table:q} &> {log:q}"
 
 
 rule predict_tokens:

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 from typing import Any
@@ -195,3 +196,140 @@ def test_bad_grids_are_refused() -> None:
         codec.from_frames([2], -1)
     with pytest.raises(ValueError, match="ms_per_char"):
         codec.render_timed(BEAT, 0)
+
+
+def flat(streams: list[list[Any]]) -> tuple[Any, Any, Any]:
+    """Lay streams of events one after the other, as Arrow lists do."""
+    events = [event for stream in streams for event in stream]
+    symbols = np.array([symbol for symbol, _ in events], dtype=np.int64)
+    ms = np.array([ms for _, ms in events], dtype=np.float64)
+    return symbols, ms, np.cumsum([0, *map(len, streams)])
+
+
+def parts(values: Any, offsets: Any) -> list[list[Any]]:
+    """Cut a flat array at its offsets."""
+    return [values[start:end].tolist() for start, end in itertools.pairwise(offsets)]
+
+
+@unhurried
+@given(st.lists(ANY_EVENTS, max_size=8))
+def test_many_streams_are_each_stream_alone(streams: list[list[Any]]) -> None:
+    words, offsets = codec.encode_many(*flat(streams))
+    assert words.dtype == np.uint16
+    assert parts(words, offsets) == [codec.encode(stream).tolist() for stream in streams]
+    symbols, ms, ends = codec.decode_many(words, offsets)
+    events = [
+        list(zip(*both, strict=True))
+        for both in zip(parts(symbols, ends), parts(ms, ends), strict=True)
+    ]
+    assert events == [codec.decode(codec.encode(stream)) for stream in streams]
+
+
+@unhurried
+@given(st.lists(ON_GRID.map(merged), max_size=8))
+def test_whole_shards_come_back_exactly(streams: list[list[Any]]) -> None:
+    symbols, ms, offsets = flat(streams)
+    back = codec.decode_many(*codec.encode_many(symbols, ms, offsets))
+    for got, sent in zip(back, (symbols, ms, offsets), strict=True):
+        assert got.tolist() == sent.tolist()
+
+
+def test_streams_do_not_merge_across_their_border() -> None:
+    streams = [[(4, 80)], [(4, 40)], [], [(4, 40), (4, 8)], []]
+    symbols, ms, offsets = codec.decode_many(*codec.encode_many(*flat(streams)))
+    assert symbols.tolist() == [4, 4, 4]
+    assert ms.tolist() == [80, 40, 48]
+    assert offsets.tolist() == [0, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("n_streams", [0, 1, 3])
+def test_empty_streams_are_kept(n_streams: int) -> None:
+    words, offsets = codec.encode_many(*flat([[]] * n_streams))
+    assert (words.tolist(), offsets.tolist()) == ([], [0] * (n_streams + 1))
+    symbols, ms, offsets = codec.decode_many(words, offsets)
+    assert (symbols.tolist(), ms.tolist(), offsets.tolist()) == ([], [], [0] * (n_streams + 1))
+
+
+GOOD_WORD = st.integers(0, 12 * 256 + 255).filter(lambda word: word & 255)
+BAD_WORD = st.one_of(
+    st.integers(0, 255).map(lambda symbol: symbol << 8),  # no length
+    st.integers(13 << 8, 2**16 - 1),  # no symbol
+    st.integers(2**16, 2**40),
+    st.integers(-(2**40), -1),
+)
+
+
+@unhurried
+@given(st.data())
+def test_one_bad_word_is_found_wherever_it_is(data: st.DataObject) -> None:
+    streams = data.draw(st.lists(st.lists(GOOD_WORD, max_size=6), min_size=1, max_size=5))
+    stream = data.draw(st.integers(0, len(streams) - 1))
+    at = data.draw(st.integers(0, len(streams[stream])))
+    streams[stream].insert(at, data.draw(BAD_WORD))
+    words = [word for words in streams for word in words]
+    offsets = np.cumsum([0, *map(len, streams)])
+    with pytest.raises(ValueError, match=f"^stream {stream}, word {at} is {streams[stream][at]}: "):
+        codec.decode_many(words, offsets)
+    with pytest.raises(ValueError, match=f"^word {at} is "):
+        codec.decode(streams[stream])
+
+
+BAD_EVENT = st.one_of(
+    st.tuples(st.one_of(st.integers(-(2**40), -1), st.integers(13, 2**40)), st.floats(4, 80)),
+    st.tuples(IDS, st.one_of(st.floats(max_value=0), st.just(math.nan), st.floats(1e10))),
+)
+
+
+@unhurried
+@given(st.data())
+def test_one_bad_event_is_found_wherever_it_is(data: st.DataObject) -> None:
+    good = st.tuples(IDS, st.floats(0.01, 5000))
+    streams = data.draw(st.lists(st.lists(good, max_size=6), min_size=1, max_size=5))
+    stream = data.draw(st.integers(0, len(streams) - 1))
+    at = data.draw(st.integers(0, len(streams[stream])))
+    streams[stream].insert(at, data.draw(BAD_EVENT))
+    with pytest.raises(ValueError, match=rf"^stream {stream}, (entry|event) {at} has "):
+        codec.encode_many(*flat(streams))
+    with pytest.raises(ValueError, match=rf"^(entry|event) {at} has "):
+        codec.encode(streams[stream])
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([0, 1], "from 0 to 2, the number of entries, got 0 to 1"),
+        ([1, 2], "got 1 to 2"),
+        ([0, 2, 1, 2], "must ascend"),
+        ([], "one more than there are streams"),
+        ([0.0, 2.0], "1-d array of integers"),
+        ([[0, 2]], "1-d array of integers"),
+    ],
+)
+def test_offsets_that_do_not_fit_are_refused(offsets: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        codec.encode_many([4, 8], [20, 20], offsets)
+    with pytest.raises(ValueError, match=message):
+        codec.decode_many([0x0414, 0x0814], offsets)
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(1,\)"):
+        codec.encode_many([4, 8], [20], [0, 2])
+    with pytest.raises(ValueError, match="1-d arrays, got 2-d"):
+        codec.encode_many([[4, 8]], [[20, 20]], [0, 2])
+    with pytest.raises(ValueError, match="must be integers"):
+        codec.encode_many([4.0], [20], [0, 1])
+    with pytest.raises(ValueError, match="array of integers"):
+        codec.decode_many([4.5], [0, 1])
+
+
+def test_a_length_that_cannot_be_packed_is_refused() -> None:
+    assert codec.decode(codec.encode([(2, codec.MAX_MS)])) == [(2, codec.MAX_MS)]
+    with pytest.raises(ValueError, match=r"event 0 has length 1e\+300 ms"):
+        codec.encode([(2, 1e300)])
+
+
+def test_json_takes_events_of_numpy_numbers() -> None:
+    events: list[Any] = [(np.uint8(4), np.int64(80)), (np.int64(2), np.float64(6.5))]
+    text = json.dumps(codec.render_json(events))
+    assert json.loads(text) == [{"sym": "P", "ms": 80}, {"sym": "iso", "ms": 6.5}]

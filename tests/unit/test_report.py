@@ -111,6 +111,18 @@ def _ablation(path: Path) -> Path:
     return path
 
 
+def _pacing(path: Path) -> Path:
+    record = {"dataset": REAL, "detector": "coincidence_cv", "selection": "on <other> folds"}
+    record |= {"group": "all", "n_found": 9, "n_paced": 10, "n_false": 1, "n_unpaced": 190}
+    record |= {"sensitivity_lo": 0.6, "sensitivity_hi": 0.98, "false_share_lo": 0.001}
+    record |= {"false_share_hi": 0.03, "spikes_per_10_s": 0.3, "mean_leads": 10.44}
+    timed = {"dataset": "simulated", "detector": "coincidence", "group": "at 250 Hz"}
+    timed |= {"n_spikes": 239, "n_called": 238, "n_hits": 237, "spike_sensitivity": 0.9916}
+    timed |= {"spike_ppv": 0.9958, "mean_ms": 0.12, "sd_ms": 1.0, "p95_ms": 2.0}
+    write_tsv(pd.DataFrame([record, timed]), path)
+    return path
+
+
 def _write_inputs(root: Path) -> dict[str, Any]:
     """Write everything write_report reads."""
     frames, boundaries = root / "metrics" / "frames.tsv", root / "metrics" / "boundaries.tsv"
@@ -132,6 +144,7 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "shards": [shard for _, shard in strips],
         "rule_graph": graph,
         "ablation": [_ablation(root / "metrics" / "ablation.tsv")],
+        "pacing": [_pacing(root / "metrics" / f"pacing_{REAL}.tsv")],
         "automatic": [
             _automatic(root / "metrics" / f"automatic_{name}.tsv")
             for name in ("qtdb", "simulated_qtdb")
@@ -215,7 +228,7 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
     tables = [
         table
         for table in _parts(page, REAL) + _parts(page, MADE_UP)
-        if "Token streams" not in table
+        if "Token streams" not in table and "have a pacemaker?" not in table
     ]
     assert len(tables) == 6
     for table in tables:
@@ -233,6 +246,15 @@ def test_streams_are_compared_with_their_losses_and_times(page: str) -> None:
         assert text in tables[0]
     assert "<td>1</td><td>492</td><td>31.3</td><td>29.0</td>" in tables[0]
     assert "no seed; in brackets 95 % intervals" in tables[0]
+
+
+def test_pacing_counts_records_and_times_simulated_spikes(page: str) -> None:
+    (table,) = [part for part in _parts(page, REAL) if "have a pacemaker?" in part]
+    assert "9 of 10<small>[0.600, 0.980]" in table
+    assert "1 of 190<small>[0.001, 0.030]" in table
+    assert "on &lt;other&gt; folds" in table
+    assert "Simulated spikes" in table
+    assert "<td>239</td><td>238</td><td>237</td><td>0.992</td>" in table
 
 
 def test_names_are_escaped(page: str) -> None:
@@ -279,7 +301,8 @@ def test_equal_inputs_in_another_folder_give_equal_bytes(page: str, inputs: dict
 def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, Any]) -> None:
     untrained = [path for path in inputs["predictions"] if path.parent.name == "0"]
     write_report(
-        **inputs | {"histories": [], "ablation": [], "automatic": [], "predictions": untrained}
+        **inputs
+        | {"histories": [], "ablation": [], "pacing": [], "automatic": [], "predictions": untrained}
     )
     page = inputs["report"].read_text()
     assert "<h2>Training" not in page

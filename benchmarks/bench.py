@@ -1,0 +1,133 @@
+"""Throughput of the codec, and tokenising beside bare NeuroKit: ``make bench``.
+
+Prints two tables and writes nothing. Times are of the processor, on one core, medians of rounds.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from openecg.codec import decode, decode_many, encode, encode_many
+from openecg.delineate import METHODS
+from openecg.simulation import KINDS, LEADS, simulate_strip
+from openecg.speed import read_strips, time_tokens
+from openecg.table_text import aligned
+from openecg.tokens import tokenize_strip
+
+FS_HZ = 500.0
+STRIP_S = 10
+PACER = "coincidence"
+SHARD_LEADS = 3000  # a shard of LUDB holds 300; more give a steadier clock
+CODEC_ROUNDS = 7
+ROUNDS = (4, 40)  # fewest and most; even, so that both go first equally often
+WIDTH = 100
+
+Floats = npt.NDArray[np.float64]
+
+
+def main() -> None:
+    """Read the options, run both benchmarks, print their tables."""
+    parser = argparse.ArgumentParser("python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--records", type=Path, help="records Parquet; simulated ones without it")
+    parser.add_argument("--leads", type=int, default=24, help="leads to tokenise, whole records")
+    parser.add_argument("--seconds", type=float, default=12, help="about so long for each method")
+    options = parser.parse_args()
+    if options.records is None:
+        strips, fs_hz, data = simulated_strips(options.leads), FS_HZ, "simulated records"
+    else:
+        strips, fs_hz = read_strips(options.records, leads=options.leads)
+        data = f"records of {options.records}"
+    n_leads = sum(map(len, strips))
+    print(f"{len(strips)} {data}: {n_leads} leads of {STRIP_S} s at {fs_hz:g} Hz\n")
+    print_table(codec_rows(strips, fs_hz=fs_hz))
+    print()
+    print_table(token_rows(strips, fs_hz=fs_hz, seconds=options.seconds))
+
+
+def simulated_strips(leads: int) -> list[Floats]:
+    """Simulate records of 12 leads, of one kind of heart after the other."""
+    rng = np.random.default_rng(0)
+    n_records = -(-leads // len(LEADS))
+    return [
+        simulate_strip(
+            KINDS[i % len(KINDS)],
+            leads=LEADS,
+            fs_hz=FS_HZ,
+            n_samples=round(STRIP_S * FS_HZ),
+            scatter=True,
+            rng=rng,
+        ).signal
+        for i in range(n_records)
+    ]
+
+
+def codec_rows(strips: list[Floats], *, fs_hz: float) -> list[list[str]]:
+    """Time the codec on the streams of the strips, repeated to a large shard."""
+    found = [
+        row["words"]
+        for strip in strips
+        for row in tokenize_strip(strip, fs_hz=fs_hz, method="prominence", pacer=PACER)
+    ]
+    streams = [found[i % len(found)] for i in range(SHARD_LEADS)]
+    events = [decode(words) for words in streams]
+    words = np.concatenate(streams)
+    offsets = np.cumsum([0, *map(len, streams)])
+    symbols, ms, ends = decode_many(words, offsets)
+    rows = [["codec", "leads of 10 s per second", "lowest and highest round"]]
+    for name, work in (
+        ("encode, each lead alone", lambda: [encode(each) for each in events]),
+        ("decode, each lead alone", lambda: [decode(each) for each in streams]),
+        ("encode, whole shard", lambda: encode_many(symbols, ms, ends)),
+        ("decode, whole shard", lambda: decode_many(words, offsets)),
+    ):
+        rate = SHARD_LEADS / _seconds(work, CODEC_ROUNDS)
+        rows.append([name, f"{np.median(rate):,.0f}", f"{rate.min():,.0f} to {rate.max():,.0f}"])
+    return rows
+
+
+def token_rows(strips: list[Floats], *, fs_hz: float, seconds: float) -> list[list[str]]:
+    """Time tokenising by each NeuroKit method beside the bare calls; fast ones in more rounds."""
+    head = ["tokenising by", "ms per lead", "bare NeuroKit", "ratio", "lowest and highest round"]
+    rows = [[*head, "rounds"]]
+    for method in METHODS:
+        probe = time_tokens(strips[:1], fs_hz=fs_hz, method=method, pacer=PACER, rounds=1)
+        round_s = float((probe.ours_s + probe.neurokit_s).sum()) * len(strips)
+        rounds = int(np.clip(seconds / round_s, *ROUNDS)) // 2 * 2
+        times = time_tokens(strips, fs_hz=fs_hz, method=method, pacer=PACER, rounds=rounds)
+        rows.append(
+            [
+                method,
+                f"{times.ms_per_lead:.2f}",
+                f"{times.neurokit_ms_per_lead:.2f}",
+                f"{times.ratio:.3f}",
+                f"{times.ratios.min():.3f} to {times.ratios.max():.3f}",
+                f"{rounds}",
+            ]
+        )
+    return rows
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Print cells in columns, numbers to the right."""
+    right = [False, *[True] * (len(rows[0]) - 1)]
+    print("\n".join(aligned(rows, right=right, width=WIDTH)), flush=True)
+
+
+def _seconds(work: Callable[[], Any], rounds: int) -> Floats:
+    """Time several calls after one that is not counted."""
+    work()
+    spent = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return np.array(spent)
+
+
+if __name__ == "__main__":
+    main()
