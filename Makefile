@@ -21,7 +21,7 @@ export PATH := $(BIN):$(PATH)
 .PHONY: run test lint unit bench clean
 run: $(STAMP)
 	$(if $(and $(CONFIG),$(if $(wildcard $(CONFIG)),,missing)),$(error CONFIG=$(CONFIG): no such file; shipped: $(wildcard configs/*.yaml)))
-	snakemake --cores $(CORES) --resources gpu=$(GPU_JOBS) $(ARGS) $(if $(CONFIG),--configfile $(CONFIG))
+	snakemake --cores $(CORES) $(ARGS) --resources gpu=$(GPU_JOBS) $(if $(CONFIG),--configfile $(CONFIG))
 	$(if $(ARGS),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
 	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
 
