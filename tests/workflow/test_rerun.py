@@ -20,7 +20,7 @@ SCORES = {"score": 24, **TABLES}
 MODELS = {"train": 2, "predict": 6, "score": 12, **TABLES}
 ONE_MODEL = {"train": 1, "predict": 3, "score": 6, **TABLES}
 TOKENS = {"write_tokens": 8, "predict_tokens": 6, "time_streams": 3, "score": 12, **TABLES}
-WINDOWS = {"write_shard": 4, **TOKENS, **MODELS, **SCORES}
+WINDOWS = {"write_shard": 4, "write_tokens": 8, "predict_tokens": 6, **MODELS, **SCORES}
 ISP = {
     "simulate": 1,
     "index_records": 1,
@@ -76,7 +76,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "openecg/score.py",
             "import numpy",
             "import math\nimport numpy",
-            {"score_automatic": 1, **SCORES},
+            {"score_automatic": 1, **PACING, **SCORES},
         ),
         ("openecg/ablation.py", "log = ", "spare = 1\nlog = ", {**STAGE1, **REPORT}),
         ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
