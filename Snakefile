@@ -1,15 +1,18 @@
 # Turn dataset zips into frame-label shards, token streams, checkpoints, metric tables and a report.
 #
-# Paths, in the order data flows ({run} is nk_{stream} or {setting}/seed{seed}):
+# Paths, in the order data flows. {system} is nk_{stream}, {setting} or {setting}+{decoding}; {scope} is
+# held_out, all or tuning and says which records are scored (openecg/selection.py); {training} is
+# seed{seed}, or for a fold of the other two all{fold}-seed{seed} or tuning{fold}-seed{seed}:
 #   resources/{name}.zip or results/simulated/{dataset}.zip
 #   results/index/{dataset}.parquet              records, their split, fold and part
 #   results/records/{dataset}/part-{part}.parquet    signals and marks at the native rate
 #   results/shards/{dataset}/part-{part}.parquet     windows at the working rate, frame labels
 #   results/tokens/{stream}/{dataset}/part-{part}.parquet
-#   results/checkpoints/{setting}/seed{seed}/model.safetensors, history.tsv
-#   results/predictions/{run}/{dataset}.parquet
-#   results/scores/{table}/{run}/{dataset}.tsv   one scored run
-#   results/metrics/{table}.tsv                  all of them
+#   results/checkpoints/{setting}/{training}/model.safetensors, history.tsv
+#   results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet
+#   results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet    token streams: no seed
+#   results/scores/{scope}/{table}/{system}/{dataset}.tsv
+#   results/metrics/{table}.tsv                      all of them
 #   results/report.html
 from snakemake.utils import min_version
 
@@ -34,7 +37,7 @@ rule all:
     input:
         rules.write_report.output,
         all_metrics(),
-        all_predictions(),
+        for_all_scored(predictions_of),
         all_checkpoints("model.safetensors"),
         all_tokens(),
         all_parts("results/shards/{dataset}/part-{part}.parquet"),

@@ -22,6 +22,7 @@ STEPS = {
     "write-setting": "openecg.stage2.settings:write_setting",
     "train": "openecg.stage2.train:train",
     "predict": "openecg.stage2.predict:predict",
+    "decode": "openecg.stage2.decode:decode",
     "score-frames": "openecg.metrics:score_frames",
     "score-boundaries": "openecg.metrics:score_boundaries",
     "collect-metrics": "openecg.metrics:collect_metrics",

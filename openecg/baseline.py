@@ -13,6 +13,7 @@ from openecg.codec import Event, decode, to_frames
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_parquet
 from openecg.predictions import PREDICTION_SCHEMA
+from openecg.selection import in_scope, split_name
 from openecg.vocab import SUPER_CLASS
 from openecg.waves import OTHER
 
@@ -58,16 +59,16 @@ def waves_of_events(
 
 
 def predict_tokens(
-    *, tokens: list[Path], split: str, frame_ms: float, n_frames: int, predictions: Path
+    *, tokens: list[Path], scope: str, frame_ms: float, n_frames: int, predictions: Path
 ) -> None:
-    """Write the token streams of one split as predictions of the system ``nk_<stream>``.
+    """Write the token streams of some records as predictions of the system ``nk_<stream>``.
 
     Parameters
     ----------
     tokens : list of Path
         All parts of one stream of one data set (``write-tokens``).
-    split : str
-        Which records to take.
+    scope : str
+        Which records to take: ``held_out``, ``tuning`` (the training records) or ``all``.
     frame_ms : float
         Length of a frame in ms.
     n_frames : int
@@ -88,7 +89,7 @@ def predict_tokens(
     for path in tokens:
         for row in read_parquet(path, columns=list(READ)).to_pylist():
             splits.add(row["split"])
-            if row["split"] != split:
+            if not in_scope(scope, row["split"]):
                 continue
             where = f"{path}, record {row['record_id']}, lead {row['lead']}"
             try:
@@ -99,6 +100,7 @@ def predict_tokens(
             kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
             for name in KEYS:
                 columns[name].append(row[name])
+            columns["split"][-1] = split_name(scope, row["split"])
             columns["system"].append(f"nk_{row['stream']}")
             columns["seed"].append("")
             frames = to_frames(events, frame_ms, n_frames * frame_ms)
@@ -109,15 +111,15 @@ def predict_tokens(
     names = f"{len(tokens)} token files, first {tokens[0] if tokens else 'none'}"
     systems = sorted(set(columns["system"]))
     if not systems:
-        raise DataError(f"{names}: no row of split {split!r}; found {sorted(splits)}")
+        raise DataError(f"{names}: no row in scope {scope!r}; found splits {sorted(splits)}")
     if len(systems) > 1:
         raise DataError(f"{names}: systems {', '.join(systems)} in one prediction; one is allowed")
     write_parquet(pa.table(columns, schema=PREDICTION_SCHEMA), predictions)
     log.info(
-        "%s: %d rows of split %s by %s, %d waves",
+        "%s: %d rows, %s, by %s, %d waves",
         predictions,
         len(columns["frames"]),
-        split,
+        scope,
         systems[0],
         sum(len(kind) for kind in columns["wave_kind"]),
     )

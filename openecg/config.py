@@ -1,6 +1,8 @@
 """Check workflow_config.yaml against its schema and explain what is wrong in one line."""
 
 from difflib import get_close_matches
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import jsonschema
 import yaml
 
 from openecg.errors import ConfigError
+from openecg.stage2.decoding import PLAIN, resolve_decoding
 from openecg.stage2.settings import Setting, resolve_setting
 
 NO_LAYOUTS = ("__init__", "base")
@@ -20,15 +23,16 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"{name!r}; {hint}"
 
 
-def _check_schema(config: dict[str, Any], schema: dict[str, Any]) -> None:
+def _check_schema(config: dict[str, Any], schema: dict[str, Any], name: str = "config") -> None:
     validator = jsonschema.Draft202012Validator(schema)
     for error in sorted(validator.iter_errors(config), key=lambda e: [str(k) for k in e.path]):
         where = ".".join(map(str, error.absolute_path)) or "top level"
+        where = f"{name}, {where}" if name == "config" else f"{name}.{where}"
         if error.validator == "additionalProperties":
             known = list(error.schema.get("properties", {}))
             key = sorted(set(error.instance) - set(known), key=str)[0]
-            raise ConfigError(f"config, {where}: unknown key {_unknown(str(key), known)}")
-        raise ConfigError(f"config, {where}: {error.message}")
+            raise ConfigError(f"{where}: unknown key {_unknown(str(key), known)}")
+        raise ConfigError(f"{where}: {error.message}")
 
 
 def check_config(config: dict[str, Any], schema_file: Path) -> None:
@@ -62,8 +66,10 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         if name not in config["streams"]:
             known = _unknown(name, list(config["streams"]))
             raise ConfigError(f"config, baselines: unknown stream {known}")
-    for name in config["train"]:
-        _check_setting(name, config, schema["properties"]["settings"])
+    for name in config["decodings"]:
+        _check_decoding(name, config["decodings"])
+    for key in ("train", "cross_validation.systems", "tuning.systems"):
+        _check_systems(key, config, schema["$defs"]["models"])
     signal = config["signal"]
     if signal["fs_hz"] * signal["frame_ms"] != SAMPLES_PER_FRAME * 1000:
         raise ConfigError(
@@ -93,32 +99,56 @@ def _check_spec(name: str, spec: dict[str, Any]) -> None:
         )
 
 
-def _check_setting(name: str, config: dict[str, Any], schema: dict[str, Any]) -> None:
+def _check_decoding(name: str, decodings: dict[str, Any]) -> None:
+    """Check one decoding with ``plain`` below it."""
+    resolved = resolve_decoding(decodings, name)
+    if resolved["merge_gap_ms"] and not resolved["min_run_ms"]:
+        raise ConfigError(f"config, decodings.{name}: merge_gap_ms needs min_run_ms above 0")
+
+
+def _check_systems(key: str, config: dict[str, Any], models: dict[str, Any]) -> None:
+    """Check a list of ``SETTING`` and ``SETTING+DECODING``."""
+    systems = reduce(getitem, key.split("."), config)
+    for system in systems:
+        setting, plus, decoding = system.partition("+")
+        if plus and (decoding not in config["decodings"] or decoding == PLAIN):
+            known = _unknown(decoding, [name for name in config["decodings"] if name != PLAIN])
+            raise ConfigError(f"config, {key}: {system!r} has an unknown decoding {known}")
+        _check_setting(setting, key, config, models)
+
+
+def _check_setting(name: str, key: str, config: dict[str, Any], models: dict[str, Any]) -> None:
     """Check one setting that is to be trained, with its base merged in."""
     if name not in config["settings"]:
         known = _unknown(name, list(config["settings"]))
-        raise ConfigError(f"config, train: unknown setting {known}")
+        raise ConfigError(f"config, {key}: unknown setting {known}")
     where = f"config, settings.{name}"
     resolved = resolve_setting(config["settings"], name)
     try:
         setting = Setting.from_dict(resolved)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-    model = schema["additionalProperties"]["properties"]["model"]["properties"]
-    for key in model:
-        if key not in setting.model:
-            raise ConfigError(f"{where}.model: no key {key!r}")
-    if setting.model["d_model"] % setting.model["heads"]:
-        raise ConfigError(
-            f"{where}.model.d_model: {setting.model['d_model']} channels do not divide by "
-            f"{setting.model['heads']} heads"
-        )
+    _check_model(setting.model, f"{where}.model", models)
+    if setting.training.offset_weight and not setting.model.get("offsets"):
+        raise ConfigError(f"{where}: training.offset_weight above 0 needs model.offsets true")
     absent = [dataset for dataset in setting.train_on if dataset not in config["datasets"]]
     if absent and absent[0] not in config["specs"]:
         known = _unknown(absent[0], list(config["specs"]))
         raise ConfigError(f"{where}.train_on: unknown data set {known}")
     if absent:
         raise ConfigError(
-            f"config, train: setting {name!r} needs data set {absent[0]!r}, which is not in "
+            f"config, {key}: setting {name!r} needs data set {absent[0]!r}, which is not in "
             f"datasets: {', '.join(config['datasets'])}"
         )
+
+
+def _check_model(model: dict[str, Any], where: str, models: dict[str, Any]) -> None:
+    """Check a model by the entry of its architecture in the schema."""
+    if model["architecture"] not in models:
+        known = _unknown(str(model["architecture"]), list(models))
+        raise ConfigError(f"{where}.architecture: unknown {known}")
+    schema = models[model["architecture"]]
+    _check_schema(model, schema, where)
+    channels = model.get("d_model") or model["channels"][-1]
+    if channels % model["heads"]:
+        raise ConfigError(f"{where}: {channels} channels do not divide by {model['heads']} heads")

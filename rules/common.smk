@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shlex
 import sys
 
@@ -16,6 +17,8 @@ from pathlib import Path
 from openecg.config import check_config
 from openecg.errors import ConfigError
 from openecg.provenance import code_hash, text_hash
+from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
+from openecg.stage2.decoding import PLAIN, resolve_decoding
 from openecg.stage2.settings import resolve_setting
 from snakemake.exceptions import WorkflowError
 
@@ -37,24 +40,72 @@ PUBLISHED = {
 
 def one_of(names):
     """A wildcard constraint that admits these names only."""
-    return "|".join(names) or r"(?!)"
+    return "|".join(map(re.escape, sorted(names))) or r"(?!)"
 
 
-def runs():
-    """Everything that predicts: NeuroKit streams and trained models."""
-    models = expand(
-        "{setting}/seed{seed}", setting=config["train"], seed=config["seeds"]
-    )
-    return [f"nk_{stream}" for stream in config["baselines"]] + models
+def systems(scope):
+    """Models to score: names of settings, some with ``+`` and a decoding."""
+    return {
+        HELD_OUT: config["train"],
+        ALL: config["cross_validation"]["systems"],
+        TUNING: config["tuning"]["systems"],
+    }[scope]
+
+
+def setting_of(system):
+    """The setting that a model is trained by."""
+    return system.partition("+")[0]
+
+
+def decoding_of(system):
+    """How the probabilities of a model become waves."""
+    return resolve_decoding(config["decodings"], system.partition("+")[2] or PLAIN)
+
+
+SETTINGS = {
+    name: resolve_setting(config["settings"], name)
+    for name in sorted({setting_of(s) for scope in SCOPES for s in systems(scope)})
+}
+
+
+def scored_by(scope):
+    """All systems of a scope; token streams, which learn nothing, are not chosen among."""
+    fair = scope == HELD_OUT or (scope == ALL and systems(ALL))
+    streams = config["baselines"] if fair else []
+    return [f"nk_{stream}" for stream in streams] + systems(scope)
+
+
+def scored_datasets(scope, system):
+    """Data sets a system is scored on: without held-out records, those it learns from."""
+    if scope == HELD_OUT:
+        return list(SPECS)
+    models = systems(scope) if system.startswith("nk_") else [system]
+    learnt = {name for model in models for name in SETTINGS[setting_of(model)]["train_on"]}
+    return [name for name in SPECS if name in learnt]
+
+
+def schemes(scope):
+    """Which trainings together score the records of a scope."""
+    if scope == TUNING:
+        return [f"{TUNING}{fold}" for fold in config["tuning"]["folds"]]
+    return schemes_of(scope)
+
+
+def training_name(scheme, seed):
+    """Folder of one training below its setting."""
+    return f"seed{seed}" if scheme == HELD_OUT else f"{scheme}-seed{seed}"
 
 
 wildcard_constraints:
     dataset=one_of(SPECS),
     part=r"\d{3}",
-    stream=one_of(config["baselines"]),
-    setting=one_of(config["train"]),
-    seed=r"\d+",
-    run=one_of(runs()),
+    stream=one_of(config["streams"]),
+    setting=one_of(SETTINGS),
+    training=r"((tuning|all)\d-)?seed\d+",
+    leads=r"\d+",
+    scope=one_of(SCOPES),
+    system=one_of({name for scope in SCOPES for name in scored_by(scope)}),
+    seed=r"\d+|all",
     table="frames|boundaries",
 
 
@@ -98,19 +149,60 @@ def all_tokens():
     )
 
 
+def seeds_of(system):
+    """Seeds of a model; an ensemble is one model of all of them."""
+    return ["all"] if decoding_of(system)["ensemble"] else config["seeds"]
+
+
 def all_checkpoints(name):
     """Paths of a file that every training writes."""
-    return expand(
-        f"results/checkpoints/{{setting}}/seed{{seed}}/{name}",
-        setting=config["train"],
-        seed=config["seeds"],
+    return sorted(
+        {
+            f"results/checkpoints/{setting_of(system)}/{training_name(scheme, seed)}/{name}"
+            for scope in SCOPES
+            for system in systems(scope)
+            for scheme in schemes(scope)
+            for seed in config["seeds"]
+        }
     )
 
 
-def all_predictions():
-    """Paths of the predictions of every run on every data set."""
-    return expand(
-        "results/predictions/{run}/{dataset}.parquet", run=runs(), dataset=SPECS
+def probabilities_of(wildcards):
+    """Paths of the probabilities that are decoded to the predictions of a model."""
+    seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
+    return [
+        f"results/probabilities/{setting_of(wildcards.system)}/{training_name(scheme, seed)}"
+        f"/{decoding_of(wildcards.system)['leads']}/{wildcards.dataset}.parquet"
+        for scheme in schemes(wildcards.scope)
+        for seed in seeds
+    ]
+
+
+def predictions_of(scope, system, dataset):
+    """Paths of the predictions of a system on a data set, one for each of its seeds."""
+    if system.startswith("nk_"):
+        return [f"results/predictions/{scope}/{system}/{dataset}.parquet"]
+    return [
+        f"results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet"
+        for seed in seeds_of(system)
+    ]
+
+
+def for_all_scored(paths):
+    """What a function of scope, system and data set gives for all that is scored."""
+    return [
+        path
+        for scope in SCOPES
+        for system in scored_by(scope)
+        for dataset in scored_datasets(scope, system)
+        for path in paths(scope, system, dataset)
+    ]
+
+
+def all_scores(table):
+    """Paths of the scores of all systems, scopes and data sets."""
+    return for_all_scored(
+        lambda *place: ["results/scores/{}/{table}/{}/{}.tsv".format(*place, table=table)]
     )
 
 
@@ -158,26 +250,28 @@ def layout_code(module):
 
 def setting_text(wildcards):
     """A setting with its base merged in, as JSON."""
-    return json.dumps(
-        resolve_setting(config["settings"], wildcards.setting), sort_keys=True
-    )
+    return json.dumps(SETTINGS[wildcards.setting], sort_keys=True)
+
+
+def decoding_text(wildcards):
+    """How the probabilities of a model become waves, as JSON."""
+    return json.dumps(decoding_of(wildcards.system), sort_keys=True)
 
 
 def architecture_code(module):
     """Hash a step together with the architecture of the setting, which it imports by name."""
 
     def code(wildcards):
-        setting = resolve_setting(config["settings"], wildcards.setting)
-        return code_hash(module, f"openecg.stage2.{setting['model']['architecture']}")
+        architecture = SETTINGS[wildcards.setting]["model"]["architecture"]
+        return code_hash(module, f"openecg.stage2.{architecture}")
 
     return code
 
 
 def training_shards(wildcards):
-    setting = resolve_setting(config["settings"], wildcards.setting)
     return [
         path
-        for dataset in setting["train_on"]
+        for dataset in SETTINGS[wildcards.setting]["train_on"]
         for path in parts_of("results/shards/{dataset}/part-{part}.parquet", dataset)
     ]
 

@@ -1,14 +1,14 @@
 rule predict:
-    """Predict the frames and boundaries of the held-out records with a trained model."""
+    """Say how probable each class is in the records that a trained model did not learn from."""
     input:
-        model="results/checkpoints/{setting}/seed{seed}/model.safetensors",
+        model="results/checkpoints/{setting}/{training}/model.safetensors",
         shards=shards_of,
     output:
-        predictions="results/predictions/{setting}/seed{seed}/{dataset}.parquet",
+        probabilities="results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet",
     log:
-        "results/logs/predict/{setting}.{seed}.{dataset}.log",
+        "results/logs/predict/{setting}.{training}.{leads}.{dataset}.log",
     benchmark:
-        "results/benchmarks/predict/{setting}.{seed}.{dataset}.tsv"
+        "results/benchmarks/predict/{setting}.{training}.{leads}.{dataset}.tsv"
     conda:
         "../envs/openecg.yaml"
     threads: config["training_threads"]
@@ -18,25 +18,52 @@ rule predict:
         gpu=1,
     params:
         code=architecture_code("openecg.stage2.predict"),
-        split=spec_value("split.held_out"),
         threads=config["training_threads"],
     shell:
         "python -m openecg predict --model {input.model:q} --shards {input.shards:q}"
-        " --split {params.split} --threads {params.threads} --predictions {output.predictions:q}"
-        " &> {log:q}"
+        " --leads {wildcards.leads} --threads {params.threads}"
+        " --probabilities {output.probabilities:q} &> {log:q}"
+
+
+rule decode:
+    """Turn the probabilities of a model into frames and boundaries."""
+    input:
+        probabilities=probabilities_of,
+        shards=shards_of,
+    output:
+        predictions="results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet",
+    log:
+        "results/logs/decode/{scope}.{system}.{seed}.{dataset}.log",
+    benchmark:
+        "results/benchmarks/decode/{scope}.{system}.{seed}.{dataset}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    params:
+        code=code_hash("openecg.stage2.decode"),
+        decoding=decoding_text,
+        frame_ms=lookup(within=config, dpath="signal/frame_ms"),
+    shell:
+        "python -m openecg decode --probabilities {input.probabilities:q} --shards {input.shards:q}"
+        " --decoding {params.decoding:q} --frame-ms {params.frame_ms} --system {wildcards.system:q}"
+        " --seed {wildcards.seed} --predictions {output.predictions:q} &> {log:q}"
 
 
 rule score:
-    """Score the predictions of one run on one data set, in both protocols."""
+    """Score the predictions of one system on one data set, with all its seeds."""
     input:
-        predictions="results/predictions/{run}/{dataset}.parquet",
+        predictions=lambda wildcards: predictions_of(
+            wildcards.scope, wildcards.system, wildcards.dataset
+        ),
         shards=shards_of,
     output:
-        table="results/scores/{table}/{run}/{dataset}.tsv",
+        table="results/scores/{scope}/{table}/{system}/{dataset}.tsv",
     log:
-        "results/logs/score/{table}/{run}.{dataset}.log",
+        "results/logs/score/{scope}.{table}.{system}.{dataset}.log",
     benchmark:
-        "results/benchmarks/score/{table}/{run}.{dataset}.tsv"
+        "results/benchmarks/score/{scope}.{table}.{system}.{dataset}.tsv"
     conda:
         "../envs/openecg.yaml"
     resources:
@@ -53,11 +80,9 @@ rule score:
 
 
 rule collect_metrics:
-    """Put the scores of all runs and data sets into one table."""
+    """Put the scores of all systems and data sets into one table."""
     input:
-        tables=expand(
-            "results/scores/{{table}}/{run}/{dataset}.tsv", run=runs(), dataset=SPECS
-        ),
+        tables=lambda wildcards: all_scores(wildcards.table),
     output:
         table="results/metrics/{table}.tsv",
     log:

@@ -15,10 +15,8 @@ rule draw_rule_graph:
         rules=text_hash(*RULE_FILES),
         specs={name: sorted(spec) for name, spec in SPECS.items()},
         baselines=config["baselines"],
-        train={
-            name: resolve_setting(config["settings"], name)["train_on"]
-            for name in config["train"]
-        },
+        train={name: setting["train_on"] for name, setting in SETTINGS.items()},
+        scopes={scope: systems(scope) for scope in SCOPES},
     shell:
         "(python -m snakemake {resources.same_workflow} --rulegraph dot"
         " | python -m openecg draw-rule-graph --dot /dev/stdin --figure {output.figure:q}) &> {log:q}"
@@ -33,7 +31,7 @@ rule write_report:
         pacing=all_pacing(),
         automatic=all_automatic(),
         histories=all_checkpoints("history.tsv"),
-        predictions=all_predictions(),
+        predictions=lambda wildcards: for_all_scored(predictions_of),
         shards=all_parts("results/shards/{dataset}/part-{part}.parquet"),
         rule_graph="results/figures/rules.svg",
     output:

@@ -53,18 +53,18 @@ rule time_streams:
 
 
 rule predict_tokens:
-    """Turn the token streams of the held-out records into frames and boundaries."""
+    """Turn the token streams of the scored records into frames and boundaries."""
     input:
         tokens=lambda wildcards: parts_of(
             "results/tokens/{{stream}}/{dataset}/part-{part}.parquet",
             wildcards.dataset,
         ),
     output:
-        predictions="results/predictions/nk_{stream}/{dataset}.parquet",
+        predictions="results/predictions/{scope}/nk_{stream}/{dataset}.parquet",
     log:
-        "results/logs/predict_tokens/{stream}.{dataset}.log",
+        "results/logs/predict_tokens/{scope}.{stream}.{dataset}.log",
     benchmark:
-        "results/benchmarks/predict_tokens/{stream}.{dataset}.tsv"
+        "results/benchmarks/predict_tokens/{scope}.{stream}.{dataset}.tsv"
     conda:
         "../envs/openecg.yaml"
     resources:
@@ -72,10 +72,9 @@ rule predict_tokens:
         runtime=10,
     params:
         code=code_hash("openecg.baseline"),
-        split=spec_value("split.held_out"),
         frame_ms=lookup(within=config, dpath="signal/frame_ms"),
         n_frames=config["signal"]["window_s"] * 1000 // config["signal"]["frame_ms"],
     shell:
-        "python -m openecg predict-tokens --tokens {input.tokens:q} --split {params.split}"
+        "python -m openecg predict-tokens --tokens {input.tokens:q} --scope {wildcards.scope}"
         " --frame-ms {params.frame_ms} --n-frames {params.n_frames}"
         " --predictions {output.predictions:q} &> {log:q}"

@@ -16,17 +16,17 @@ rule write_setting:
 
 
 rule train:
-    """Train a setting on the training records of its data sets, on a GPU where there is one."""
+    """Train a setting on the records that its scheme learns from, on a GPU where there is one."""
     input:
         setting="results/settings/{setting}.yaml",
         shards=training_shards,
     output:
-        model="results/checkpoints/{setting}/seed{seed}/model.safetensors",
-        history="results/checkpoints/{setting}/seed{seed}/history.tsv",
+        model="results/checkpoints/{setting}/{training}/model.safetensors",
+        history="results/checkpoints/{setting}/{training}/history.tsv",
     log:
-        "results/logs/train/{setting}.{seed}.log",
+        "results/logs/train/{setting}.{training}.log",
     benchmark:
-        "results/benchmarks/train/{setting}.{seed}.tsv"
+        "results/benchmarks/train/{setting}.{training}.tsv"
     conda:
         "../envs/openecg.yaml"
     threads: config["training_threads"]
@@ -37,7 +37,9 @@ rule train:
     params:
         code=architecture_code("openecg.stage2.train"),
         threads=config["training_threads"],
+        scheme=lambda wildcards: wildcards.training.rpartition("-")[0] or HELD_OUT,
+        seed=lambda wildcards: wildcards.training.rpartition("seed")[2],
     shell:
         "python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
-        " --seed {wildcards.seed} --threads {params.threads} --model {output.model:q}"
-        " --history {output.history:q} 2>&1 | tee {log:q}"
+        " --scheme {params.scheme} --seed {params.seed} --threads {params.threads}"
+        " --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"

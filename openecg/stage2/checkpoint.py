@@ -9,16 +9,17 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import written_aside
 from openecg.stage2.engine import build_model
 from openecg.stage2.losses import CLASSES
+from openecg.stage2.network import Network
 from openecg.stage2.settings import Setting
 
 KEY = "openecg"  # one metadata entry, because the format keeps several in no fixed order
-FORMAT = "openecg frame classifier 1"
+FORMAT = "openecg delineator"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Origin:
         Name of the setting.
     setting : dict
         Its values, as `openecg.stage2.settings.Setting.to_dict` gives them.
+    scheme : str
+        Which records it learnt from (`openecg.selection`).
     seed : int
         Seed of the training.
     code : str
@@ -39,23 +42,18 @@ class Origin:
         Hash of the training windows.
     fs_hz : float
         Sampling rate in Hz.
-    n_samples, n_frames : int
-        Samples and frames of a window.
+    n_samples : int
+        Samples of a window.
     """
 
     name: str
     setting: dict[str, Any]
+    scheme: str
     seed: int
     code: str
     data: str
     fs_hz: float
     n_samples: int
-    n_frames: int
-
-    @property
-    def frame_ms(self) -> float:
-        """Length of a frame in ms."""
-        return self.n_samples * 1000 / (self.fs_hz * self.n_frames)
 
 
 def write_tensors(tensors: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
@@ -103,12 +101,12 @@ def save_checkpoint(weights: Mapping[str, Tensor], origin: Origin, path: Path) -
     write_tensors(weights, content, path)
 
 
-def load_checkpoint(path: Path) -> tuple[nn.Module, Origin]:
+def load_checkpoint(path: Path) -> tuple[Network, Origin]:
     """Read a trained model.
 
     Returns
     -------
-    network : nn.Module
+    network : Network
         On the CPU.
     origin : Origin
         Its setting, seed and input.

@@ -5,12 +5,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from openecg.stage2.network import Network, Output
+
 log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 64
+EVALUATION_BATCH = 48  # leads
 
 
 def compute_device(threads: int) -> torch.device:
@@ -31,10 +35,19 @@ def compute_device(threads: int) -> torch.device:
     return device
 
 
-def build_model(model: Mapping[str, Any]) -> nn.Module:
-    """Make the network of the entry ``model`` of a setting, by the module it names."""
+def build_model(model: Mapping[str, Any]) -> Network:
+    """Make the network of the entry ``model`` of a setting, by the module it names.
+
+    Its weights are drawn from torch's global generator.
+
+    Raises
+    ------
+    TypeError
+        If the module does not take these options, or needs others.
+    """
     module = importlib.import_module(f"openecg.stage2.{model['architecture']}")
-    network: nn.Module = module.build(model)
+    options = {key: value for key, value in model.items() if key != "architecture"}
+    network: Network = module.build(**options)
     return network
 
 
@@ -48,7 +61,13 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def frame_logits(network: nn.Module, signal: Tensor, lead_index: Tensor) -> Tensor:
+def label_edges(n_samples: int, samples_per_label: int, *, fs_hz: float) -> Tensor:
+    """Return where the labels of a strip begin and end, in ms, shape (n_labels + 1,)."""
+    n_labels = n_samples // samples_per_label
+    return torch.arange(n_labels + 1) * (samples_per_label * 1000.0 / fs_hz)
+
+
+def run_network(network: nn.Module, signal: Tensor, lead_index: Tensor, items: Tensor) -> Output:
     """Run a network in evaluation mode, and leave it there.
 
     Parameters
@@ -59,14 +78,47 @@ def frame_logits(network: nn.Module, signal: Tensor, lead_index: Tensor) -> Tens
         Scaled windows.
     lead_index : Tensor of shape (n_windows,), dtype int64
         Their leads.
+    items : Tensor of shape (n_items, n_leads), dtype int64
+        Which windows the network sees together; each window is in one item.
 
     Returns
     -------
-    Tensor of shape (n_windows, n_frames, n_classes), dtype float32
-        Logits, on the same device.
+    Output
+        Of shape (n_windows, n_labels, ...), dtype float32, on the same device.
     """
     network.eval()
+    n_windows, n_leads = len(signal), items.shape[1]
+    logits: list[Tensor] = []
+    offsets: list[Tensor] = []
     with torch.inference_mode(), autocast(signal.device):
-        starts = range(0, len(signal), EVALUATION_BATCH)
-        batches = [slice(start, start + EVALUATION_BATCH) for start in starts]
-        return torch.cat([network(signal[b], lead_index[b]).float() for b in batches])
+        for rows in torch.split(items, max(1, EVALUATION_BATCH // n_leads)):
+            out = network(signal[rows], lead_index[rows])
+            logits.append(out.logits.float().flatten(0, 1))
+            if out.offsets is not None:
+                offsets.append(out.offsets.float().flatten(0, 1))
+        at = items.new_empty(n_windows)
+        at[items.flatten()] = torch.arange(items.numel(), device=items.device)
+        return Output(torch.cat(logits)[at], torch.cat(offsets)[at] if offsets else None)
+
+
+def smaller_groups(items: npt.NDArray[np.int64], size: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Deal the leads of each item to groups.
+
+    Parameters
+    ----------
+    items : ndarray of shape (n_items, n_leads), dtype int64
+        Windows that belong together.
+    size : int
+        Windows of each group, at most ``n_leads``.
+    seed : int
+        Of the dealing, which is another for each item.
+
+    Returns
+    -------
+    ndarray of shape (n_groups, size), dtype int64
+        Each window is in one group; where ``size`` does not divide the leads, some are in two.
+    """
+    n_leads = items.shape[1]
+    dealt = np.random.default_rng(seed).permuted(items, axis=1)
+    n_groups = -(-n_leads // size)
+    return dealt[:, np.arange(n_groups * size) % n_leads].reshape(-1, size)

@@ -1,5 +1,7 @@
 """What training minimises."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -35,26 +37,112 @@ def class_weights(target: Tensor) -> Tensor:
     return (weights * (len(CLASSES) / weights.sum())).float()
 
 
-def frame_loss(logits: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum the weighted cross-entropy over the frames that count.
+def label_loss(
+    logits: Tensor, target: Tensor, weights: Tensor, *, focal_gamma: float, soft: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Sum the weighted cross-entropy over the labels that count.
 
     Parameters
     ----------
-    logits : Tensor of shape (n_windows, n_frames, 4)
+    logits : Tensor of shape (N, T, 4)
         In any float dtype; summed in float32.
-    target : Tensor of shape (n_windows, n_frames), dtype uint8
-        Class of each frame, or ``IGNORE``.
+    target : Tensor of shape (N, T), dtype uint8
+        Class of each label, or ``IGNORE``.
     weights : Tensor of shape (4,), dtype float32
         Of the classes.
+    focal_gamma : float
+        Above 0: each label also counts by the power gamma of one minus the probability of its
+        class (focal loss, functional spec 5.5).
+    soft : sequence of float
+        Not empty: see `soft_labels`; weights are then applied to the mixtures, which are scaled to
+        a sum of 1 again (functional spec 5.5, soft labels).
 
     Returns
     -------
     loss, total : Tensor of shape (), dtype float32
-        The sum, and the sum of the weights in it; the loss of a batch is their ratio.
+        The sum, and what to divide it by: the sum of the weights of plain cross-entropy, else the
+        number of labels.
     """
-    flat = target.flatten().long()  # [windows * frames]
-    loss = functional.cross_entropy(
-        logits.flatten(0, 1).float(), flat, weight=weights, ignore_index=IGNORE, reduction="sum"
-    )
-    counted = torch.where(flat == IGNORE, 0.0, weights[flat.where(flat != IGNORE, OTHER)])
-    return loss, counted.sum()
+    flat = target.flatten().long()  # [N T]
+    counted = flat != IGNORE
+    known = flat.where(counted, OTHER)
+    log_p = functional.log_softmax(logits.flatten(0, 1).float(), dim=1)  # [N T, 4]
+    if soft:
+        mixture = soft_labels(target, soft).flatten(0, 1) * weights  # [N T, 4]
+        mixture = mixture / mixture.sum(dim=1, keepdim=True).clamp_min(1e-12)
+        return -(mixture * log_p).sum(), counted.sum()
+    own = log_p.gather(1, known[:, None])[:, 0]
+    weight = torch.where(counted, weights[known], 0.0)
+    if focal_gamma:
+        return -(weight * (1 - own.exp()) ** focal_gamma * own).sum(), counted.sum()
+    return -(weight * own).sum(), weight.sum()
+
+
+def soft_labels(target: Tensor, shares: Sequence[float]) -> Tensor:
+    """Let each label take on some of the classes of its neighbours.
+
+    Parameters
+    ----------
+    target : Tensor of shape (N, T), dtype uint8
+        Class of each label, or ``IGNORE``.
+    shares : sequence of float
+        Share of the neighbour at distance 1, 2 and so on, on either side; the label keeps the rest.
+        One share of 0.3 makes the two labels at a change 0.7 of their own class.
+
+    Returns
+    -------
+    Tensor of shape (N, T, 4), dtype float32
+        Mixtures of sum 1; zeros for ``IGNORE``. What a neighbour to ignore, or none, would give
+        goes to the others in proportion.
+    """
+    counted = target != IGNORE
+    hard = functional.one_hot(target.long().where(counted, OTHER), len(CLASSES)).float()
+    hard = (hard * counted[..., None]).transpose(1, 2)  # [N, 4, T]
+    sides = torch.tensor(shares, device=target.device)
+    kernel = torch.cat([sides.flip(0), 1 - 2 * sides.sum()[None], sides])
+    rows = hard.flatten(0, 1)[:, None]  # [N 4, 1, T]
+    mixed = functional.conv1d(rows, kernel[None, None], padding=len(shares))
+    mixed = mixed[:, 0].view_as(hard).transpose(1, 2)  # [N, T, 4]
+    mixed = mixed / mixed.sum(dim=2, keepdim=True).clamp_min(1e-12)
+    return mixed * counted[..., None]
+
+
+def offset_loss(offsets: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the absolute error of boundary distances.
+
+    Parameters
+    ----------
+    offsets, wanted : Tensor of shape (N, T, 6)
+        Distances in samples; NaN in ``wanted`` where there is none to learn.
+
+    Returns
+    -------
+    loss, total : Tensor of shape (), dtype float32
+        The sum, and the number of distances in it.
+    """
+    known = ~wanted.isnan()
+    error = (offsets.float() - wanted.nan_to_num()).abs()
+    return (error * known).sum(), known.sum()
+
+
+def touch_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the probability of going straight from one wave to another.
+
+    In LUDB no two waves touch (functional spec 5.8); this holds the prediction to it.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (N, T, 4)
+    target : Tensor of shape (N, T), dtype uint8
+        Labels to ``IGNORE`` do not count.
+
+    Returns
+    -------
+    loss, total : Tensor of shape (), dtype float32
+        The sum, and the number of pairs of neighbours in it.
+    """
+    waves = logits.float().softmax(dim=2)[..., 1:]  # [N, T, 3]
+    here, there = waves[:, :-1], waves[:, 1:]
+    touching = here.sum(2) * there.sum(2) - (here * there).sum(2)
+    counted = (target[:, :-1] != IGNORE) & (target[:, 1:] != IGNORE)
+    return (touching * counted).sum(), counted.sum()

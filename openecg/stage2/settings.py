@@ -4,12 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
 from openecg.errors import ConfigError
 from openecg.files import written_aside
+
+Values = TypeVar("Values")
+
+ONE_LEAD = "one"
+ANY_LEADS = "any"
+BEST = "best"
+LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -18,14 +25,39 @@ class Training:
 
     epochs: int
     patience: int | None
+    keep: str
     batch_size: int
+    leads: str
     learning_rate: float
     weight_decay: float
     warmup: float
     clip: float
+    average: float | None
     class_weights: bool
+    focal_gamma: float
+    soft_labels: list[float]
+    offset_weight: float
+    touch_weight: float
     mask_unannotated: bool
     tuning_fold: int | None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is drawn anew for each window; the values are explained in the schema too."""
+
+    operations: int
+    amplitude: float
+    noise: float
+    wander: float
+    shift_ms: float
+    time_scale: list[float]
+    mask_edges_s: float
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything moves in time."""
+        return self.shift_ms > 0 or self.time_scale != [1, 1]
 
 
 @dataclass(frozen=True)
@@ -34,17 +66,20 @@ class Setting:
 
     Attributes
     ----------
-    train_on : tuple of str
+    train_on : list of str
         Data sets whose training records are used.
     model : dict
         ``architecture``, a module of ``openecg.stage2``, and the values its ``build`` takes.
     training : Training
         How to train it.
+    augmentation : Augmentation
+        How to change what it learns from.
     """
 
-    train_on: tuple[str, ...]
+    train_on: list[str]
     model: dict[str, Any]
     training: Training
+    augmentation: Augmentation
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Setting":
@@ -56,29 +91,40 @@ class Setting:
             If a key is missing or unknown, a value is of the wrong type, or two of them clash.
         """
         _check_keys(values, cls, "setting")
-        if not values["train_on"] or not isinstance(values["train_on"], list):
+        if not values["train_on"] or not _is_a(values["train_on"], list[str]):
             raise ConfigError(
                 f"setting, train_on: {values['train_on']!r} is not a list of data sets"
             )
         if not isinstance(values["model"], dict) or "architecture" not in values["model"]:
             raise ConfigError("setting, model: no key 'architecture'")
-        _check_keys(values["training"], Training, "setting, training")
-        for field in fields(Training):
-            value = values["training"][field.name]
-            if not _is_a(value, field.type):
-                kind = getattr(field.type, "__name__", field.type)
-                raise ConfigError(f"setting, training.{field.name}: {value!r} is not {kind}")
-        training = Training(**values["training"])
-        if training.patience is not None and training.tuning_fold is None:
+        training = filled(Training, values["training"], "training")
+        augmentation = filled(Augmentation, values["augmentation"], "augmentation")
+        where = "setting, training"
+        if training.tuning_fold is None and (training.patience or training.keep == BEST):
             raise ConfigError(
-                f"setting, training.patience: {training.patience} epochs without a better tuning "
-                "score need a tuning_fold; with tuning_fold null, patience must be null"
+                f"{where}: patience {training.patience} and keep {training.keep!r} look at tuning "
+                f"scores; with tuning_fold null they must be null and {LAST!r}"
             )
-        return cls(tuple(values["train_on"]), dict(values["model"]), training)
+        if training.soft_labels and training.focal_gamma:
+            raise ConfigError(
+                f"{where}: soft_labels {training.soft_labels} and focal_gamma "
+                f"{training.focal_gamma:g} do not go together; one must be empty or 0"
+            )
+        if 2 * sum(training.soft_labels) >= 1:
+            raise ConfigError(
+                f"{where}.soft_labels: {training.soft_labels} leave a label nothing of its own "
+                "class; their sum must be below 0.5"
+            )
+        low, high = augmentation.time_scale
+        if not 0 < low <= high:
+            raise ConfigError(
+                f"setting, augmentation.time_scale: {augmentation.time_scale} is no range above 0"
+            )
+        return cls(list(values["train_on"]), dict(values["model"]), training, augmentation)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values that `from_dict` takes."""
-        return asdict(self) | {"train_on": list(self.train_on)}
+        return asdict(self)
 
 
 def resolve_setting(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -94,7 +140,8 @@ def resolve_setting(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its values without ``base``. Mappings are merged, all else is replaced.
+        Its values without ``base``. Mappings are merged, all else is replaced; a model of another
+        architecture takes nothing from the base.
 
     Raises
     ------
@@ -116,7 +163,11 @@ def resolve_setting(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
         chain.append(base)
     values: dict[str, Any] = {}
     for link in reversed(chain):
-        values = _merged(values, settings[link])
+        above = settings[link]
+        other = above.get("model", {}).get("architecture")
+        if "model" in values and other not in (None, values["model"].get("architecture")):
+            values = values | {"model": {}}
+        values = _merged(values, above)
     values.pop("base", None)
     return values
 
@@ -169,8 +220,22 @@ def _check_keys(values: Any, wanted: type, where: str) -> None:
         raise ConfigError(f"{where}: {problem} {key!r}; the keys are {', '.join(sorted(names))}")
 
 
+def filled(kind: type[Values], values: Any, name: str) -> Values:
+    """Make a dataclass of numbers and texts from a mapping with its fields."""
+    _check_keys(values, kind, f"setting, {name}")
+    for key, wanted in get_type_hints(kind).items():
+        if not _is_a(values[key], wanted):
+            text = getattr(wanted, "__name__", wanted)
+            raise ConfigError(f"setting, {name}.{key}: {values[key]!r} is not {text}")
+    return kind(**values)
+
+
 def _is_a(value: Any, kind: Any) -> bool:
     """Tell whether ``value`` may stand for ``kind``: true is no number, 1 is a float."""
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_a(part, get_args(kind)[0]) for part in value)
+    if get_args(kind):
+        return any(_is_a(value, one) for one in get_args(kind))
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, float | int if kind is float else kind)

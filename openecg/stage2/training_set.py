@@ -1,37 +1,41 @@
-"""Shards become arrays; rows of another split than the wanted one go no further."""
+"""Shards become arrays; rows that a scheme does not select go no further."""
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from openecg.errors import DataError
 from openecg.files import read_parquet
+from openecg.selection import learnt_rows
 from openecg.signals import z_score
-from openecg.waves import IGNORE, KINDS, OTHER
+from openecg.stage2.targets import Marks, stack_marks, strip_marks
 
 log = logging.getLogger(__name__)
 
-TRAIN = "train"
 KEYS = ("dataset", "record_id", "lead", "window", "split")
+MARKS = ("wave_kind", "on_ms", "peak_ms", "off_ms", "native_fs_hz", "native_samples")
 N_LEADS = 12
+
+Select = Callable[[npt.NDArray[np.str_], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one split, in the order of their files.
+    """Selected windows, in the order of their files.
 
     Attributes
     ----------
     rows : pa.Table
-        ``KEYS`` and the columns that were asked for.
+        ``KEYS``, ``fold``, and the columns that were asked for.
     signal : ndarray of shape (n_windows, n_samples), dtype float32
         Each window with mean 0 and standard deviation 1.
     lead_index : ndarray of shape (n_windows,), dtype int64
@@ -53,50 +57,56 @@ class TrainingSet:
     Attributes
     ----------
     windows : Windows
-        Of the training records.
-    labels : ndarray of shape (n_windows, n_frames), dtype uint8
-        Class of each frame; 255 where nobody annotated.
+        Of the records to learn from.
+    marks : Marks
+        What the experts marked in each window.
     fold : ndarray of shape (n_windows,), dtype int64
         Fold of the record of each window.
     """
 
     windows: Windows
-    labels: npt.NDArray[np.uint8]
+    marks: Marks
     fold: npt.NDArray[np.int64]
 
     def digest(self) -> str:
         """Hash all that training sees of the records."""
-        seen = hashlib.sha256(str((self.windows.fs_hz, self.labels.shape)).encode())
-        for array in (self.windows.signal, self.windows.lead_index, self.labels, self.fold):
+        seen = hashlib.sha256(str(self.windows.fs_hz).encode())
+        marks = [getattr(self.marks, field.name).numpy() for field in fields(self.marks)]
+        items = lead_groups(self.windows.rows)
+        arrays = (self.windows.signal, self.windows.lead_index, self.fold, items, *marks)
+        for array in arrays:
+            seen.update(str(array.shape).encode())
             seen.update(np.ascontiguousarray(array).data)
         return seen.hexdigest()
 
 
-def read_windows(shards: Sequence[Path], *, split: str, columns: Sequence[str] = ()) -> Windows:
-    """Read the windows of one split.
+def read_windows(shards: Sequence[Path], *, select: Select, columns: Sequence[str] = ()) -> Windows:
+    """Read some windows of shards.
 
     Parameters
     ----------
     shards : sequence of Path
         Files of ``write-shard``.
-    split : str
-        Rows of any other split are dropped as soon as a file is open.
+    select : callable
+        Takes the splits and the folds of the rows of a file, returns which to take. The others are
+        dropped as soon as the file is open.
     columns : sequence of str
         What to read besides keys and signal.
 
     Raises
     ------
     DataError
-        If no row is of ``split``, windows differ in length or rate, a sample is not finite, or a
-        lead is not one of the twelve.
+        If no row is taken, windows differ in length or rate, a sample is not finite, or a lead is
+        not one of the twelve.
     """
-    wanted = [*KEYS, "lead_index", "fs_hz", "signal", *columns]
+    wanted = [*KEYS, "fold", "lead_index", "fs_hz", "signal", *columns]
     rows, signals, found = [], [], set[str]()
     like: tuple[Path, float, int] | None = None
     for path in shards:
         table = read_parquet(path, columns=wanted)
-        found.update(table["split"].unique().to_pylist())
-        table = table.filter(pc.equal(table["split"], split))
+        split = table["split"].to_numpy(zero_copy_only=False).astype(str)
+        found.update(split.tolist())
+        table = table.filter(pa.array(select(split, table["fold"].to_numpy().astype(np.int64))))
         if not table.num_rows:
             continue
         signal = list_matrix(table, "signal", path).astype(np.float32)
@@ -118,14 +128,16 @@ def read_windows(shards: Sequence[Path], *, split: str, columns: Sequence[str] =
         rows.append(table.drop_columns(["signal", "fs_hz"]))
     if like is None:
         names = f"{len(shards)} shards, first {shards[0] if shards else 'none'}"
-        raise DataError(f"{names}: no row of split {split!r}; found {sorted(found)}")
+        raise DataError(f"{names}: no row of the wanted records; found splits {sorted(found)}")
     table = pa.concat_tables(rows)
     lead_index = table["lead_index"].to_numpy().astype(np.int64)
     return Windows(table.drop_columns(["lead_index"]), np.concatenate(signals), lead_index, like[1])
 
 
-def read_training_set(shards: Sequence[Path], *, train_on: Sequence[str]) -> TrainingSet:
-    """Read the training records of some data sets; no other record is looked at.
+def read_training_set(
+    shards: Sequence[Path], *, train_on: Sequence[str], scheme: str
+) -> TrainingSet:
+    """Read the records of some data sets that a scheme learns from; no other is looked at.
 
     Parameters
     ----------
@@ -133,29 +145,57 @@ def read_training_set(shards: Sequence[Path], *, train_on: Sequence[str]) -> Tra
         Files of ``write-shard``.
     train_on : sequence of str
         The data sets they must hold, and no others.
+    scheme : str
+        See `openecg.selection`.
 
     Raises
     ------
     DataError
-        If a data set has no training row or is not wanted, a label is not 0 to 3 or 255, or as
-        `read_windows`.
+        If a data set has no row to learn from or is not wanted, or as `read_windows`.
     """
-    windows = read_windows(shards, split=TRAIN, columns=["fold", "labels"])
+    windows = read_windows(
+        shards, select=lambda split, fold: learnt_rows(scheme, split, fold), columns=MARKS
+    )
     found = set(windows.rows["dataset"].unique().to_pylist())
     for dataset in sorted(found ^ set(train_on)):
         problem = "is not in train_on" if dataset in found else "has no training row"
         raise DataError(f"{shards[0]} and others: data set {dataset!r} {problem}")
-    labels = list_matrix(windows.rows, "labels", shards[0].parent).astype(np.uint8)
-    for row in np.flatnonzero(~np.isin(labels, [OTHER, *KINDS, IGNORE]).all(axis=1))[:1]:
-        raise DataError(
-            f"{_name(shards[0].parent, windows.rows, row)}: labels {np.unique(labels[row])}; "
-            "allowed: 0 to 3 and 255"
-        )
+    columns = [windows.rows[name].to_numpy(zero_copy_only=False) for name in MARKS]
+    strips = []
+    for row, values in enumerate(zip(*columns, strict=True)):
+        *marks, fs_hz, n_samples = values
+        try:
+            strips.append(strip_marks(*marks, native_fs_hz=fs_hz, native_samples=n_samples))
+        except ValueError as error:
+            place = _name(shards[0].parent, windows.rows, row)
+            raise DataError(f"{place}: {error}") from error
     for dataset in train_on:
         of_it = windows.rows.filter(pc.equal(windows.rows["dataset"], dataset))
         n_records = len(of_it["record_id"].unique())
         log.info("%s: %d training windows of %d records", dataset, of_it.num_rows, n_records)
-    return TrainingSet(windows, labels, windows.rows["fold"].to_numpy().astype(np.int64))
+    fold = windows.rows["fold"].to_numpy().astype(np.int64)
+    return TrainingSet(windows, stack_marks(strips), fold)
+
+
+def lead_groups(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Find the leads of each record and window.
+
+    Parameters
+    ----------
+    rows : pa.Table
+        Of `Windows`.
+
+    Returns
+    -------
+    ndarray of shape (n_items, n_leads), dtype int64
+        Rows of the leads that belong together, in their order, item by item. Where there are fewer
+        than in the largest item, they are repeated from the first one on.
+    """
+    keys = rows.select(["dataset", "record_id", "window"]).to_pandas()
+    number = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
+    members = [group.to_numpy() for _, group in pd.Series(range(len(keys))).groupby(number)]
+    most = max(len(group) for group in members)
+    return np.stack([np.resize(group, most) for group in members]).astype(np.int64)
 
 
 def list_matrix(table: pa.Table, column: str, path: Path) -> npt.NDArray[Any]:

@@ -1,17 +1,28 @@
 """Small shards made up for the tests of stage 2."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from openecg.shards import SHARD_SCHEMA
+from openecg.waves import labels_from_ms
 
 N_SAMPLES, N_FRAMES = 200, 40
 CYCLE = np.repeat([0, 1, 0, 2, 0, 3, 0, 0], [2, 3, 1, 2, 2, 4, 3, 3]).astype(np.uint8)
+TRANSFORMER = {
+    **{"architecture": "conv_transformer", "d_model": 8, "layers": 1, "heads": 2},
+    **{"feed_forward": 16, "dropout": 0.1, "lead_embedding": True},
+}
+UNET = {
+    **{"architecture": "unet", "channels": [4, 8], "kernel": 5, "dropout": 0.1, "exchange": True},
+    **{"attention_layers": 1, "heads": 2, "offsets": True},
+}
 LEVEL_MV = np.array([0.0, 0.2, 1.5, 0.4])
 
 
@@ -30,8 +41,7 @@ def shard_rows(
         for lead in range(leads):
             truth = np.roll(np.tile(CYCLE, 2), rng.integers(CYCLE.size))
             signal = np.repeat(LEVEL_MV[truth], N_SAMPLES // N_FRAMES)
-            labels = truth.copy()
-            labels[: rng.integers(1, 8)] = 255
+            waves = runs(truth, first=int(rng.integers(0, 3)))
             rows.append(
                 {
                     **{"dataset": dataset, "record_id": str(record), "lead": f"V{lead + 1}"},
@@ -39,12 +49,31 @@ def shard_rows(
                     **{"rhythm": "", "paced": False, "window": 0, "window_start_ms": 0.0},
                     **{"fs_hz": 250.0, "native_fs_hz": 500.0, "native_samples": 400},
                     "signal": (signal + rng.normal(0, 0.05, N_SAMPLES)).astype(np.float32),
-                    "labels": labels,
-                    **{"wave_kind": [], "on_ms": [], "peak_ms": [], "off_ms": []},
-                    **{"span_on_ms": 0.0, "span_off_ms": 796.0},
+                    **marked(waves),
                 }
             )
     return rows
+
+
+def runs(truth: npt.NDArray[np.uint8], *, first: int) -> list[tuple[int, float, float]]:
+    """Kind, on and off in ms of each wave of frame labels, but for some at the beginning."""
+    starts = np.flatnonzero(np.diff(truth, prepend=255))
+    ends = [*starts[1:], truth.size]
+    waves = [(int(truth[a]), a * 20.0, b * 20.0 - 2) for a, b in zip(starts, ends, strict=True)]
+    return [wave for wave in waves if wave[0]][first:]
+
+
+def marked(waves: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
+    """Columns of a shard that follow from waves."""
+    kind = np.array([wave[0] for wave in waves], dtype=np.uint8)
+    on, off = (np.array([wave[i] for wave in waves]) for i in (1, 2))
+    marks = {"wave_kind": kind, "on_ms": on, "peak_ms": on, "off_ms": off}
+    labels = labels_from_ms(
+        *marks.values(),
+        **{"native_fs_hz": 500.0, "native_samples": 400, "frame_ms": 20.0},
+        **{"n_frames": N_FRAMES, "masked": True},
+    )
+    return {**marks, "labels": labels, "span_on_ms": min(on), "span_off_ms": max(off)}
 
 
 def write_rows(rows: list[dict[str, Any]], path: Path) -> Path:
@@ -60,18 +89,27 @@ def write_setting_file(folder: Path, **training: Any) -> Path:
     return path
 
 
-def setting_values(**training: Any) -> dict[str, Any]:
+def setting_values(
+    *,
+    model: dict[str, Any] = TRANSFORMER,
+    augmentation: dict[str, Any] | None = None,
+    **training: Any,
+) -> dict[str, Any]:
     """Values of a setting that trains in a blink."""
     return {
         "train_on": ["made_up"],
-        "model": {
-            **{"architecture": "conv_transformer", "d_model": 8, "layers": 1, "heads": 2},
-            **{"feed_forward": 16, "dropout": 0.1, "lead_embedding": True},
-        },
+        "model": model,
         "training": {
-            **{"epochs": 3, "patience": None, "batch_size": 4, "learning_rate": 0.01},
-            **{"weight_decay": 1e-4, "warmup": 0.05, "clip": 1.0, "class_weights": True},
-            **{"mask_unannotated": True, "tuning_fold": 0},
+            **{"epochs": 3, "patience": None, "keep": "best", "batch_size": 4, "leads": "one"},
+            **{"learning_rate": 0.01, "weight_decay": 1e-4, "warmup": 0.05, "clip": 1.0},
+            **{"average": None, "class_weights": True, "focal_gamma": 0.0, "soft_labels": []},
+            **{"offset_weight": 0.0, "touch_weight": 0.0, "mask_unannotated": True},
+            "tuning_fold": 0,
         }
         | training,
+        "augmentation": {
+            **{"operations": 0, "amplitude": 0.0, "noise": 0.0, "wander": 0.0, "shift_ms": 0.0},
+            **{"time_scale": [1.0, 1.0], "mask_edges_s": 0.0},
+        }
+        | (augmentation or {}),
     }

@@ -12,8 +12,8 @@ from openecg.stage2.engine import build_model
 from tests.unit.made_up_shards import setting_values
 
 ORIGIN = Origin(
-    **{"name": "tiny", "setting": setting_values(), "seed": 3, "code": "c", "data": "d"},
-    **{"fs_hz": 250.0, "n_samples": 200, "n_frames": 40},
+    **{"name": "tiny", "setting": setting_values(), "scheme": "held_out", "seed": 3},
+    **{"code": "c", "data": "d", "fs_hz": 250.0, "n_samples": 200},
 )
 
 
@@ -26,10 +26,10 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     save_checkpoint(weights(), ORIGIN, tmp_path / "model")
     network, origin = load_checkpoint(tmp_path / "model")
     assert origin == ORIGIN
-    assert origin.frame_ms == 20
     for name, value in weights().items():
         assert torch.equal(network.state_dict()[name], value)
-    assert network(torch.randn(2, 200), torch.tensor([0, 1])).shape == (2, 40, 4)
+    out = network(torch.randn(2, 1, 200), torch.tensor([[0], [1]]))
+    assert out.logits.shape == (2, 1, 40, 4)
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_damaged_or_foreign_file_is_one_line(tmp_path: Path) -> None:
         "unexpected keyword": changed(content, more=1),
         "size mismatch": changed(content, setting=wider),
         "openecg.stage2.lost": changed(content, setting=lost),
-        "missing key 'train_on'": changed(content, setting={"model": {}, "training": {}}),
+        "missing key 'augmentation'": changed(content, setting={"model": {}, "training": {}}),
     }
     for words, content_bytes in foreign.items():
         path.write_bytes(content_bytes)

@@ -27,6 +27,18 @@ def test_mappings_merge_over_all_bases_and_lists_are_replaced() -> None:
     }
 
 
+def test_a_model_of_another_architecture_takes_nothing_from_its_base() -> None:
+    settings = {
+        "a": {"model": {"architecture": "x", "layers": 4}, "training": {"epochs": 1}},
+        "b": {"base": "a", "model": {"architecture": "y", "depth": 2}},
+        "c": {"base": "b", "model": {"architecture": "y", "width": 3}},
+    }
+    assert resolve_setting(settings, "c") == {
+        "model": {"architecture": "y", "depth": 2, "width": 3},
+        "training": {"epochs": 1},
+    }
+
+
 def test_resolving_leaves_the_settings_as_they_were() -> None:
     before = json.dumps(SETTINGS)
     resolve_setting(SETTINGS, "largest")
@@ -60,10 +72,15 @@ def test_a_written_setting_reads_back_equal(tmp_path: Path) -> None:
     [
         ({"epoch": 3}, "training: unknown key 'epoch'"),
         ({"epochs": "3"}, "training.epochs: '3' is not int"),
+        ({"soft_labels": [0.1, "x"]}, "training.soft_labels: .* is not list"),
+        ({"soft_labels": [0.3, 0.2]}, "sum must be below 0.5"),
+        ({"soft_labels": [0.3], "focal_gamma": 2}, "do not go together"),
+        ({"augmentation": {"time_scale": [2, 1]}}, r"time_scale: \[2, 1\] is no range"),
+        ({"tuning_fold": None}, "with tuning_fold null they must be null and 'last'"),
         ({"epochs": True}, "training.epochs: True is not int"),
         ({"class_weights": 1}, "training.class_weights: 1 is not bool"),
         ({"learning_rate": "1e-3"}, "training.learning_rate: '1e-3' is not float"),
-        ({"patience": 3, "tuning_fold": None}, "need a tuning_fold"),
+        ({"patience": 3, "tuning_fold": None}, "with tuning_fold null they must be null"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_its_key(change: dict[str, Any], words: str) -> None:

@@ -1,4 +1,5 @@
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,20 @@ import torch
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_tsv
 from openecg.stage2 import train as module
+from openecg.stage2.batches import Data
 from openecg.stage2.checkpoint import load_checkpoint
-from openecg.stage2.losses import class_weights, frame_loss
-from openecg.stage2.train import Data, rate_factor, train, tuning_scores
-from tests.unit.made_up_shards import shard_rows, write_rows, write_setting_file
+from openecg.stage2.network import Output
+from openecg.stage2.settings import Setting
+from openecg.stage2.targets import stack_marks, strip_marks
+from openecg.stage2.train import rate_factor, train, tuning_scores
+from tests.unit.made_up_shards import (
+    UNET,
+    marked,
+    setting_values,
+    shard_rows,
+    write_rows,
+    write_setting_file,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +36,27 @@ def _torch_as_it_was() -> Iterator[None]:
 
 
 def trained(
-    folder: Path, rows: list[dict[str, Any]] | None = None, *, seed: int = 0, **training: Any
+    folder: Path,
+    rows: list[dict[str, Any]] | None = None,
+    *,
+    seed: int = 0,
+    scheme: str = "held_out",
+    **training: Any,
 ) -> tuple[bytes, bytes]:
     """Train in a folder; return the bytes of model and history."""
     folder.mkdir(exist_ok=True)
     shard = write_rows(rows or shard_rows(), folder / "part-000.parquet")
     setting = write_setting_file(folder, **training)
     model, history = folder / "model.safetensors", folder / "history.tsv"
-    train(setting=setting, shards=[shard], seed=seed, threads=1, model=model, history=history)
+    train(
+        setting=setting,
+        shards=[shard],
+        scheme=scheme,
+        seed=seed,
+        threads=1,
+        model=model,
+        history=history,
+    )
     return model.read_bytes(), history.read_bytes()
 
 
@@ -62,7 +86,7 @@ def test_records_outside_the_training_split_are_never_looked_at(tmp_path: Path) 
     clean = trained(tmp_path / "a", [*shard_rows(), *held_out])
     for row in held_out:
         row |= {"signal": np.full(7, np.nan), "labels": np.full(9, 200), "lead_index": 99}
-        row |= {"fs_hz": -1.0, "fold": 0}
+        row |= {"fs_hz": -1.0, "fold": 0, "wave_kind": [9], "on_ms": [-5.0], "off_ms": []}
     nonsense = trained(tmp_path / "b", [*held_out, *shard_rows(), *held_out])
     assert clean == nonsense
     # The test can tell: the same nonsense in training rows would not go unnoticed.
@@ -72,10 +96,26 @@ def test_records_outside_the_training_split_are_never_looked_at(tmp_path: Path) 
         trained(tmp_path / "c", [*shard_rows(), *held_out])
 
 
-@pytest.mark.parametrize("tuning_fold", [0, None])
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_killed_training_ends_in_the_bytes_of_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, tuning_fold: int | None
+ALL_AT_ONCE = {
+    **{"model": UNET, "leads": "any", "average": 0.9, "offset_weight": 0.1, "touch_weight": 0.1},
+    "batch_size": 2,
+    "augmentation": {"noise": 0.1, "time_scale": [0.8, 1.25], "operations": 2},
+}
+STEPS = {"best": 4, "last": 5, "everything": 4}
+
+
+def setting_of(case: str) -> dict[str, Any]:
+    return {
+        "best": {},
+        "last": {"tuning_fold": None, "keep": "last"},
+        "everything": ALL_AT_ONCE,
+    }[case]
+
+
+@pytest.mark.parametrize("case", STEPS)
+@pytest.mark.parametrize("after", [0, 1, 6, 9])
+def test_a_stopped_training_ends_in_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, after: int
 ) -> None:
     scores = module.tuning_scores
 
@@ -85,32 +125,56 @@ def test_a_killed_training_ends_in_the_bytes_of_an_undisturbed_one(
         return row | {"tuning_f1_mean": row["tuning_loss"]}
 
     monkeypatch.setattr(module, "tuning_scores", scored)
-    undisturbed = trained(tmp_path / "a", tuning_fold=tuning_fold)
+    undisturbed = trained(tmp_path / "a", **setting_of(case))
     steps = 0
     step = module.train_step
 
-    def killed(*args: Any, **kwargs: Any) -> torch.Tensor:
+    def stopped(*args: Any) -> torch.Tensor:
         nonlocal steps
         steps += 1
-        if steps > per_epoch * after + 2:  # in the middle of the next epoch
-            raise KeyboardInterrupt
-        return step(*args, **kwargs)
+        if steps == after + 1:
+            signal.raise_signal(signal.SIGTERM)
+        return step(*args)
 
-    def killed_at_the_end(*args: Any) -> None:
-        raise KeyboardInterrupt
-
-    per_epoch = 4 if tuning_fold == 0 else 5
+    handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "train_step", killed)
-        patch.setattr(module, "save_checkpoint", killed_at_the_end)
-        with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / "b", tuning_fold=tuning_fold)
+        patch.setattr(module, "train_step", stopped)
+        with pytest.raises(SystemExit) as left:
+            trained(tmp_path / "b", **setting_of(case))
+    assert left.value.code == module.STOPPED
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert steps == after + 1
     assert (tmp_path / "b" / "resume.safetensors").exists()
     ran: list[int] = []
-    monkeypatch.setattr(module, "train_step", lambda *a, **k: ran.append(1) or step(*a, **k))
-    assert trained(tmp_path / "b", tuning_fold=tuning_fold) == undisturbed
-    assert len(ran) == per_epoch * (3 - after)
+    monkeypatch.setattr(module, "train_step", lambda *a: ran.append(1) or step(*a))
+    assert trained(tmp_path / "b", **setting_of(case)) == undisturbed
+    assert len(ran) == 3 * STEPS[case] - steps
     assert not (tmp_path / "b" / "resume.safetensors").exists()
+
+
+def test_a_killed_training_goes_on_from_a_whole_epoch_or_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    undisturbed = trained(tmp_path / "a")
+    caplog.set_level(logging.INFO)
+    step, steps = module.train_step, 0
+
+    def killed(*args: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps > 6:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    for save_s, repeated in ((1e9, 2), (0.0, 0)):
+        steps = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "SAVE_S", save_s)
+            patch.setattr(module, "train_step", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trained(tmp_path / "b")
+        assert trained(tmp_path / "b") == undisturbed
+        assert f"goes on after epoch 1, step {2 - repeated}" in caplog.text
 
 
 @pytest.mark.parametrize("change", ["seed", "setting", "data", "damage"])
@@ -168,7 +232,7 @@ def test_the_tuning_fold_is_not_learnt_from(
         if row["fold"] == 0:
             row["signal"] = row["signal"][::-1]
     assert weights_of(trained(tmp_path / "b", rows, epochs=1)[0]) == weights_of(learnt)
-    all_in = trained(tmp_path / "c", rows, epochs=1, tuning_fold=None)[0]
+    all_in = trained(tmp_path / "c", rows, epochs=1, tuning_fold=None, keep="last")[0]
     assert weights_of(all_in) != weights_of(learnt)
 
 
@@ -177,43 +241,45 @@ def weights_of(model: bytes) -> bytes:
 
 
 def test_unannotated_frames_count_only_when_unmasked(tmp_path: Path) -> None:
-    training = {"epochs": 1, "tuning_fold": None, "class_weights": False}
+    training = {"epochs": 1, "tuning_fold": None, "keep": "last", "class_weights": False}
     rows = shard_rows()
     masked = trained(tmp_path / "a", rows, **training)[0]
     unmasked = trained(tmp_path / "b", rows, mask_unannotated=False, **training)[0]
+    assert weights_of(unmasked) != weights_of(masked)
+
+
+def test_schemes_learn_from_the_records_they_do_not_score(tmp_path: Path) -> None:
+    training = {"epochs": 1, "tuning_fold": None, "keep": "last"}
+    rows = [*shard_rows(), *shard_rows(split="test", records=5, seed=1)]
+
+    def weights(name: str, scheme: str) -> bytes:
+        return weights_of(trained(tmp_path / name, rows, scheme=scheme, **training)[0])
+
+    before = {scheme: weights("a", scheme) for scheme in ("held_out", "tuning2", "all2")}
     for row in rows:
-        row["labels"] = np.where(row["labels"] == 255, 0, row["labels"])
-    filled = trained(tmp_path / "c", rows, **training)[0]
-    assert weights_of(unmasked) == weights_of(filled) != weights_of(masked)
+        if row["fold"] == 2:
+            row["signal"] = row["signal"][::-1]
+    assert weights("b", "tuning2") == before["tuning2"]
+    assert weights("b", "all2") == before["all2"]
+    assert weights("b", "held_out") != before["held_out"]
+    for row in rows:
+        if row["split"] == "test":
+            row["signal"] = row["signal"] ** 2
+    assert weights("c", "tuning2") == before["tuning2"]
+    assert weights("c", "all2") != before["all2"]
 
 
-def test_class_weights_follow_the_frames_that_count() -> None:
-    counts = [400, 100, 25, 16]
-    target = torch.tensor([c for c, n in enumerate(counts) for _ in range(n)] + [255] * 99)
-    weights = class_weights(target.to(torch.uint8))
-    assert weights.sum().item() == pytest.approx(4)
-    relative = (weights / weights[0]).tolist()
-    assert relative == pytest.approx([1, 2, 4, 5], rel=1e-6)
-    with pytest.raises(ValueError, match="found other 2, P 1, QRS 1, T 0"):
-        class_weights(torch.tensor([0, 0, 1, 2, 255], dtype=torch.uint8))
-
-
-def test_the_loss_is_the_weighted_mean_over_the_frames_that_count() -> None:
-    logits, target = torch.randn(2, 3, 4), torch.tensor([[0, 255, 3], [2, 1, 255]])
-    weights = torch.tensor([0.5, 1.0, 1.5, 1.0])
-    loss, counted = frame_loss(logits, target.to(torch.uint8), weights)
-    wanted = torch.nn.CrossEntropyLoss(weights, ignore_index=255)(logits.mT, target)
-    torch.testing.assert_close(loss / counted, wanted)
-    nothing = frame_loss(logits, torch.full((2, 3), 255, dtype=torch.uint8), weights)
-    assert [value.item() for value in nothing] == [0, 0]
-
-
-def test_tuning_scores_are_frame_f1_over_annotated_frames() -> None:
+def test_tuning_scores_are_f1_over_annotated_labels() -> None:
     called = torch.tensor([[0, 1, 1, 2, 3, 3, 2]])
-    truth = torch.tensor([[0, 1, 2, 2, 3, 0, 255]], dtype=torch.uint8)
-    network = Echo(called)
-    data = Data(torch.zeros(1, 7), torch.zeros(1, dtype=torch.int64), truth)
-    scores = tuning_scores(network, data, torch.ones(4))
+    columns = marked([(1, 20.0, 38.0), (2, 40.0, 78.0), (3, 80.0, 98.0), (2, 110.0, 118.0)])
+    marks = [columns[name] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")]
+    strip = strip_marks(*marks, native_fs_hz=500.0, native_samples=400)
+    one = torch.zeros(1, dtype=torch.int64)
+    data = Data(torch.zeros(1, 35), one, stack_marks([strip]), one[:, None], 250.0)
+    training = Setting.from_dict(setting_values()).training
+    scores = tuning_scores(Echo(called), data, torch.ones(4), training)
+    # Of the true labels 0 1 2 2 3 0, and the last one, which nobody annotated, the first is not
+    # annotated either.
     assert scores["tuning_f1_P"] == pytest.approx(2 / 3)
     assert scores["tuning_f1_QRS"] == pytest.approx(2 / 3)
     assert scores["tuning_f1_T"] == pytest.approx(2 / 3)
@@ -225,8 +291,10 @@ class Echo(torch.nn.Module):
         super().__init__()
         self.logits = torch.nn.functional.one_hot(called, 4).float()
 
-    def forward(self, signal: torch.Tensor, lead_index: torch.Tensor) -> torch.Tensor:
-        return self.logits
+    samples_per_label = 5
+
+    def forward(self, signal: torch.Tensor, lead_index: torch.Tensor) -> Output:
+        return Output(self.logits[None])
 
 
 def test_the_rate_rises_from_the_first_step_and_falls_to_zero() -> None:
@@ -243,7 +311,7 @@ def test_the_rate_rises_from_the_first_step_and_falls_to_zero() -> None:
 @pytest.mark.parametrize(
     ("training", "error", "words"),
     [
-        ({"batch_size": 17}, ConfigError, "batch_size 17 is more than the 16 training windows"),
+        ({"batch_size": 17}, ConfigError, "batch_size 17 is more than the 16 leads to learn from"),
         ({"tuning_fold": 7}, DataError, "0 of 20 training windows are in the tuning fold 7"),
         ({"learning_rate": 1e38}, ConfigError, "loss is nan in epoch 1; learning_rate 1e.38"),
     ],
@@ -260,7 +328,9 @@ def test_what_cannot_be_trained_is_one_line(
 def test_a_class_without_frames_cannot_be_weighted(tmp_path: Path) -> None:
     rows = shard_rows()
     for row in rows:
-        row["labels"] = np.where(row["labels"] == 1, 0, row["labels"])
+        kept = np.array(row["wave_kind"]) != 1
+        for name in ("wave_kind", "on_ms", "peak_ms", "off_ms"):
+            row[name] = row[name][kept]
     with pytest.raises(DataError, match=r"tiny.yaml, training.class_weights: .* P 0"):
         trained(tmp_path, rows)
     trained(tmp_path, rows, class_weights=False, epochs=1)

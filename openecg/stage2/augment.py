@@ -1,0 +1,118 @@
+"""Changes of the training signals; what moves in time takes its labels along exactly."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from openecg.stage2.settings import Augmentation
+from openecg.waves import IGNORE
+
+
+def draw_times(
+    n_items: int, n_samples: int, augmentation: Augmentation, *, fs_hz: float, device: torch.device
+) -> Tensor:
+    """Draw where in its strip each item begins and how fast time runs.
+
+    Parameters
+    ----------
+    n_items, n_samples : int
+        How many items, and samples in each.
+    augmentation : Augmentation
+        ``shift_ms``, drawn evenly in both directions, and ``time_scale``, drawn evenly on a
+        logarithmic scale.
+    fs_hz : float
+        Sampling rate in Hz.
+    device : torch.device
+        Of the result.
+
+    Returns
+    -------
+    Tensor of shape (n_items, n_samples + 1), dtype float32
+        The time in ms of the strip at which each sample, and last the end, of an item lies. A scale
+        of 1.2 makes waves 1.2 times as long. The middle of the strip stays where it is but for the
+        shift.
+    """
+    low, high = (math.log(scale) for scale in augmentation.time_scale)
+    scale = torch.empty(n_items, 1, device=device).uniform_(low, high).exp()
+    shift_ms = torch.empty(n_items, 1, device=device).uniform_(-1, 1) * augmentation.shift_ms
+    length_ms = n_samples * 1000.0 / fs_hz
+    grid_ms = torch.arange(n_samples + 1, device=device) * (1000.0 / fs_hz)
+    return (grid_ms - length_ms / 2) / scale + length_ms / 2 + shift_ms
+
+
+def signal_at(signal: Tensor, times_ms: Tensor, *, fs_hz: float) -> Tensor:
+    """Read signals between their samples, on straight lines; edges go on as they are.
+
+    Parameters
+    ----------
+    signal : Tensor of shape (N, n_samples), dtype float32
+        Strips.
+    times_ms : Tensor of shape (N, n), dtype float32
+        Where to read each, in ms from its first sample.
+    fs_hz : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    Tensor of shape (N, n), dtype float32
+    """
+    place = (times_ms * (fs_hz / 1000)).clamp(0, signal.shape[1] - 1)
+    first = place.floor().clamp(max=signal.shape[1] - 2).long()
+    share = place - first
+    return torch.lerp(signal.gather(1, first), signal.gather(1, first + 1), share)
+
+
+def change_signal(signal: Tensor, augmentation: Augmentation, *, fs_hz: float) -> Tensor:
+    """Change the values of strips, each in its own way.
+
+    Parameters
+    ----------
+    signal : Tensor of shape (N, n_samples), dtype float32
+        Strips with mean 0 and standard deviation 1; all sizes are in this unit.
+    augmentation : Augmentation
+        ``operations`` of functional spec 5.5 (a), drawn without replacement: power line hum, a sine
+        of 2 to 30 Hz, white noise, amplitude. Then ``amplitude``, ``noise`` and ``wander``.
+    fs_hz : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    Tensor of shape (N, n_samples), dtype float32
+    """
+    n_strips, n_samples = signal.shape
+    device = signal.device
+
+    def drawn(low: float, high: float) -> Tensor:
+        return torch.empty(n_strips, 1, device=device).uniform_(low, high)
+
+    def sine(hz: Tensor, size: Tensor) -> Tensor:
+        turns = hz * (torch.arange(n_samples, device=device) / fs_hz) + drawn(0, 1)
+        return size * torch.sin(2 * math.pi * turns)
+
+    if augmentation.operations:
+        order = torch.rand(n_strips, 4, device=device).argsort(dim=1)
+        chosen = order < augmentation.operations  # each operation once, so many of the four
+        line_hz = torch.where(drawn(0, 1) < 0.5, 50.0, 60.0)
+        signal = signal + chosen[:, :1] * sine(line_hz, drawn(0.02, 0.08))
+        signal = signal + chosen[:, 1:2] * sine(drawn(2, 30), drawn(0.01, 0.05))
+        signal = signal + chosen[:, 2:3] * drawn(0.02, 0.08) * torch.randn_like(signal)
+        signal = signal * (1 + chosen[:, 3:] * drawn(-1, 1) * drawn(0.1, 0.3))
+    if augmentation.amplitude:
+        signal = signal * (1 + drawn(-1, 1) * augmentation.amplitude)
+    if augmentation.noise:
+        signal = signal + drawn(0, 1) * augmentation.noise * torch.randn_like(signal)
+    if augmentation.wander:
+        for _ in range(2):
+            signal = signal + sine(drawn(0.05, 0.6), drawn(0, 1) * augmentation.wander)
+    return signal
+
+
+def keep_inside(target: Tensor, augmentation: Augmentation, *, label_ms: float) -> Tensor:
+    """Leave the labels of the first and last ``mask_edges_s`` out of the loss."""
+    n_edge = round(augmentation.mask_edges_s * 1000 / label_ms)
+    if n_edge:
+        target = target.clone()
+        target[:, :n_edge] = IGNORE
+        target[:, -n_edge:] = IGNORE
+    return target

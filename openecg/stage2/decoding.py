@@ -1,0 +1,50 @@
+"""How the probabilities of a model become waves: entries of ``decodings`` in the config."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openecg.errors import ConfigError
+from openecg.stage2.settings import filled
+
+PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The values are explained in ``workflow_config.schema.yaml``."""
+
+    leads: int
+    ensemble: bool
+    min_run_ms: float
+    merge_gap_ms: float
+    min_wave_ms: float
+    offsets: str
+    p_off_shift_ms: float
+    trim_p_sd: float
+    refine: list[str]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Decoding":
+        """Read the values of an entry.
+
+        Raises
+        ------
+        ConfigError
+            If a key is missing or unknown, or a value is of the wrong type.
+        """
+        return filled(cls, json.loads(text), "decoding")
+
+
+def resolve_decoding(decodings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Merge an entry of ``decodings`` over the entry ``plain``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such entry.
+    """
+    if name not in decodings:
+        raise ConfigError(f"config, decodings: no {name!r}; known: {', '.join(sorted(decodings))}")
+    return {**decodings[PLAIN], **decodings[name]}
