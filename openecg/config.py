@@ -9,6 +9,7 @@ import yaml
 
 from openecg.errors import ConfigError
 from openecg.stage2.settings import Setting, resolve_setting
+from openecg.windows import WindowRule
 
 NO_LAYOUTS = ("__init__", "base")
 SAMPLES_PER_FRAME = 5  # the convolution in front of the model steps by five samples
@@ -56,6 +57,7 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
             raise ConfigError(f"config, datasets: unknown data set {known}")
     for name, spec in specs.items():
         _check_spec(name, spec)
+    _check_shared_zips({dataset: specs[dataset] for dataset in config["datasets"]})
     if not config["train"] and not config["baselines"]:
         raise ConfigError("config: train and baselines are both empty; nothing would be scored")
     for name in config["baselines"]:
@@ -85,12 +87,31 @@ def _check_spec(name: str, spec: dict[str, Any]) -> None:
     layouts = [path.stem for path in folder.glob("*.py") if path.stem not in NO_LAYOUTS]
     if spec["layout"] not in layouts:
         raise ConfigError(f"{where}.layout: unknown layout {_unknown(spec['layout'], layouts)}")
+    try:
+        WindowRule.from_dict(spec["windows"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error
     if spec["split"]["rule"] != "published" and not spec["split"]["fraction"]:
         raise ConfigError(f"{where}.split.fraction: 0 holds out no record to score")
     if "simulate" in spec and spec["parts"] > spec["simulate"]["records"]:
         raise ConfigError(
             f"{where}.parts: {spec['parts']} parts of {spec['simulate']['records']} records"
         )
+
+
+def _check_shared_zips(specs: dict[str, dict[str, Any]]) -> None:
+    """Refuse data sets of one zip that would train on each other's held-out records."""
+    first: dict[str, str] = {}
+    for name, spec in specs.items():
+        if "zip" not in spec:
+            continue
+        other = first.setdefault(spec["zip"]["name"], name)
+        for key in ("zip", "split"):
+            if spec[key] != specs[other][key]:
+                raise ConfigError(
+                    f"config, specs.{name}.{key}: not that of specs.{other}, which is read from "
+                    f"the same {spec['zip']['name']}"
+                )
 
 
 def _check_setting(name: str, config: dict[str, Any], schema: dict[str, Any]) -> None:

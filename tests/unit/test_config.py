@@ -54,6 +54,12 @@ def test_shipped_configs_pass(overlay: str) -> None:
         ("specs.ludb.layout", "ludbx", "did you mean 'ludb'"),
         ("specs.ludb.simulate", {"records": 5, "seed": 1}, "specs.ludb"),
         ("specs.ludb.zip.url", "ftp://x", "specs.ludb.zip.url"),
+        ("specs.ludb.windows", {}, "specs.ludb.windows: 'rule' is a required property"),
+        ("specs.ludb.windows.rule", "center", "specs.ludb.windows.rule"),
+        ("specs.ludb.windows.perlead", 3, "did you mean 'per_lead'"),
+        ("specs.ludb.windows.seed", 3, "specs.ludb.windows.seed: rule 'cover' takes no such key"),
+        ("specs.ludb.windows.rule", "sliding", "specs.ludb.windows.per_lead: rule 'sliding' needs"),
+        ("specs.qtdb_sliding.windows.per_lead", 0, "specs.qtdb_sliding.windows.per_lead"),
         ("specs.ludb.split.fraction", 1.5, "specs.ludb.split.fraction"),
         ("settings.F_simulated.base", "Z", "Z"),
         ("settings.F_simulated.base", "F_simulated", "F_simulated"),
@@ -78,6 +84,25 @@ def test_a_wrong_config_is_refused_in_one_line_that_names_the_key(
         check_config(config_with(path, value), SCHEMA)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("split", {"seed": 43}), ("zip", {"url": "https://example.org/x.zip"})]
+)
+def test_data_sets_of_one_zip_have_the_same_records_held_out(
+    key: str, value: dict[str, Any]
+) -> None:
+    config = deepcopy(DEFAULT)
+    config |= {"datasets": [*config["datasets"], "qtdb", "qtdb_centre", "qtdb_sliding"]}
+    check_config(config, SCHEMA)
+    specs = config["specs"]
+    specs["qtdb_sliding"] = specs["qtdb_sliding"] | {key: specs["qtdb"][key] | value}
+    with pytest.raises(ConfigError) as error:
+        check_config(config, SCHEMA)
+    assert f"specs.qtdb_sliding.{key}: not that of specs.qtdb" in str(error.value)
+    assert "\n" not in str(error.value)
+    config["datasets"].remove("qtdb_sliding")
+    check_config(config, SCHEMA)
 
 
 def test_a_run_that_would_score_nothing_is_refused() -> None:
