@@ -182,19 +182,20 @@ def write_shard(
     rule = WindowRule.from_json(windows)
     table = read_parquet(records, columns=READ)
     columns: dict[str, list[Any]] = {name: [] for name in SHARD_SCHEMA.names}
-    without = marks = 0
+    without = outside = 0
     for i in range(table.num_rows):
         row = {name: table[name][i] for name in READ}
         kept = {name: row[name].as_py() for name in KEPT.names}
         try:
+            waves = Waves(
+                _values(row["wave_kind"], np.uint8),
+                _values(row["wave_on"], np.int64),
+                _values(row["wave_peak"], np.int64),
+                _values(row["wave_off"], np.int64),
+            )
             rows = window_rows(
                 _values(row["signal"], np.float32),
-                Waves(
-                    _values(row["wave_kind"], np.uint8),
-                    _values(row["wave_on"], np.int64),
-                    _values(row["wave_peak"], np.int64),
-                    _values(row["wave_off"], np.int64),
-                ),
+                waves,
                 record_id=kept["record_id"],
                 native_fs_hz=row["fs_hz"].as_py(),
                 fs_hz=fs_hz,
@@ -207,7 +208,7 @@ def write_shard(
                 f"{records}, record {kept['record_id']}, lead {kept['lead']}: {error}"
             ) from error
         without += not rows
-        marks += sum(int(np.sum(_values(row[name], np.int64) != NOT_MARKED)) for name in READ[-3:])
+        outside += _marks_outside(waves, rows)
         for window in rows:
             for name, value in (kept | window).items():
                 columns[name].append(value)
@@ -225,9 +226,19 @@ def write_shard(
         table.num_rows,
         without,
         np.sum(~np.isnan(found)),
-        marks - np.sum(~np.isnan(found)),
+        outside,
         *counts[[OTHER, P, QRS, T, IGNORE]],
     )
+
+
+def _marks_outside(waves: Waves, rows: list[dict[str, Any]]) -> int:
+    """Count the marks of a lead that none of its windows holds."""
+    marks = waves.marks[waves.marks != NOT_MARKED]
+    held = np.zeros(marks.shape, dtype=bool)
+    for row in rows:
+        start = round(row["window_start_ms"] * row["native_fs_hz"] / 1000)
+        held |= (marks >= start) & (marks < start + row["native_samples"])
+    return int(np.sum(~held))
 
 
 def _check_lengths(*, fs_hz: float, frame_ms: float, window_s: float) -> None:

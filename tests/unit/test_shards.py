@@ -124,6 +124,21 @@ def test_marks_that_fit_no_window_are_counted(
     assert "3 marks, 3 more outside all windows" in caplog.text
 
 
+def test_marks_in_two_windows_do_not_make_up_for_marks_in_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    at = np.array([*range(10_000, 17_500, 250), 100_000])
+    waves = Waves(np.full(at.size, QRS, np.uint8), at - 5, at, at + 9)
+    sliding = '{"rule": "sliding", "per_lead": 200, "seed": 0}'
+    rows = make_shard(tmp_path, lead("1", "I", 0, 250.0, noise(120_000), waves), windows=sliding)
+    held = set()
+    for row in rows:
+        marks_ms = np.concatenate([row["on_ms"], row["peak_ms"], row["off_ms"]])
+        held |= set(marks_ms[~np.isnan(marks_ms)] + row["window_start_ms"])
+    assert f" marks, {3 * at.size - len(held)} more outside all windows" in caplog.text
+
+
 def test_stored_labels_come_back_from_the_marks_in_ms(tmp_path: Path) -> None:
     rows = make_shard(
         tmp_path,
