@@ -1,5 +1,6 @@
 """Check workflow_config.yaml against its schema and explain what is wrong in one line."""
 
+import json
 from difflib import get_close_matches
 from functools import reduce
 from operator import getitem
@@ -10,8 +11,9 @@ import jsonschema
 import yaml
 
 from openecg.errors import ConfigError
-from openecg.stage2.decoding import PLAIN, resolve_decoding
+from openecg.stage2.decoding import PLAIN, Decoding, resolve_decoding
 from openecg.stage2.settings import Setting, resolve_setting
+from openecg.windows import WindowRule
 
 NO_LAYOUTS = ("__init__", "base")
 SAMPLES_PER_FRAME = 5  # the convolution in front of the model steps by five samples
@@ -26,8 +28,10 @@ def _unknown(name: str, known: list[str]) -> str:
 def _check_schema(config: dict[str, Any], schema: dict[str, Any], name: str = "config") -> None:
     validator = jsonschema.Draft202012Validator(schema)
     for error in sorted(validator.iter_errors(config), key=lambda e: [str(k) for k in e.path]):
-        where = ".".join(map(str, error.absolute_path)) or "top level"
-        where = f"{name}, {where}" if name == "config" else f"{name}.{where}"
+        path = ".".join(map(str, error.absolute_path))
+        where = f"{name}.{path}".removesuffix(".")
+        if name == "config":
+            where = f"config, {path or 'top level'}"
         if error.validator == "additionalProperties":
             known = list(error.schema.get("properties", {}))
             key = sorted(set(error.instance) - set(known), key=str)[0]
@@ -60,6 +64,7 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
             raise ConfigError(f"config, datasets: unknown data set {known}")
     for name, spec in specs.items():
         _check_spec(name, spec)
+    _check_shared_zips({dataset: specs[dataset] for dataset in config["datasets"]})
     if not config["train"] and not config["baselines"]:
         raise ConfigError("config: train and baselines are both empty; nothing would be scored")
     for name in config["baselines"]:
@@ -91,6 +96,10 @@ def _check_spec(name: str, spec: dict[str, Any]) -> None:
     layouts = [path.stem for path in folder.glob("*.py") if path.stem not in NO_LAYOUTS]
     if spec["layout"] not in layouts:
         raise ConfigError(f"{where}.layout: unknown layout {_unknown(spec['layout'], layouts)}")
+    try:
+        WindowRule.from_dict(spec["windows"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error
     if spec["split"]["rule"] != "published" and not spec["split"]["fraction"]:
         raise ConfigError(f"{where}.split.fraction: 0 holds out no record to score")
     if "simulate" in spec and spec["parts"] > spec["simulate"]["records"]:
@@ -99,10 +108,28 @@ def _check_spec(name: str, spec: dict[str, Any]) -> None:
         )
 
 
+def _check_shared_zips(specs: dict[str, dict[str, Any]]) -> None:
+    """Refuse data sets of one zip that would train on each other's held-out records."""
+    first: dict[str, str] = {}
+    for name, spec in specs.items():
+        if "zip" not in spec:
+            continue
+        other = first.setdefault(spec["zip"]["name"], name)
+        for key in ("zip", "split"):
+            if spec[key] != specs[other][key]:
+                raise ConfigError(
+                    f"config, specs.{name}.{key}: not that of specs.{other}, which is read from "
+                    f"the same {spec['zip']['name']}"
+                )
+
+
 def _check_decoding(name: str, decodings: dict[str, Any]) -> None:
     """Check one decoding with ``plain`` below it."""
-    resolved = resolve_decoding(decodings, name)
-    if resolved["merge_gap_ms"] and not resolved["min_run_ms"]:
+    try:
+        decoding = Decoding.from_json(json.dumps(resolve_decoding(decodings, name)))
+    except ConfigError as error:
+        raise ConfigError(f"config, decodings.{name}: {error}") from error
+    if decoding.merge_gap_ms and not decoding.min_run_ms:
         raise ConfigError(f"config, decodings.{name}: merge_gap_ms needs min_run_ms above 0")
 
 
@@ -151,4 +178,6 @@ def _check_model(model: dict[str, Any], where: str, models: dict[str, Any]) -> N
     _check_schema(model, schema, where)
     channels = model.get("d_model") or model["channels"][-1]
     if channels % model["heads"]:
-        raise ConfigError(f"{where}: {channels} channels do not divide by {model['heads']} heads")
+        raise ConfigError(
+            f"{where}.heads: {channels} channels do not divide by {model['heads']} heads"
+        )

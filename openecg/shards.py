@@ -24,7 +24,7 @@ from openecg.waves import (
     annotated_span,
     frame_labels,
 )
-from openecg.windows import cut_windows, waves_in_window
+from openecg.windows import WindowRule, cut_windows, waves_in_window
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,12 @@ def window_rows(
     signal: npt.NDArray[np.float32],
     waves: Waves,
     *,
+    record_id: str,
     native_fs_hz: float,
     fs_hz: float,
     frame_ms: float,
     window_s: float,
+    rule: WindowRule,
 ) -> list[dict[str, Any]]:
     """Cut one lead to labelled windows.
 
@@ -81,10 +83,14 @@ def window_rows(
         The lead at ``native_fs_hz``, in mV.
     waves : Waves
         Its waves, at ``native_fs_hz``.
+    record_id : str
+        Its record, which matters to windows drawn at random only.
     native_fs_hz, fs_hz : float
         Sampling rate of the lead and working rate, in Hz.
     frame_ms, window_s : float
         Length of a frame in ms and of a window in s.
+    rule : WindowRule
+        How to choose the windows of a long lead.
 
     Returns
     -------
@@ -106,7 +112,14 @@ def window_rows(
     wanted = round(window_s * fs_hz)
     moved = resample(signal, fs_in_hz=native_fs_hz, fs_out_hz=fs_hz)
     rows = []
-    windows = cut_windows(waves, n_samples=signal.size, fs_hz=native_fs_hz, window_s=window_s)
+    windows = cut_windows(
+        waves,
+        record_id=record_id,
+        n_samples=signal.size,
+        fs_hz=native_fs_hz,
+        window_s=window_s,
+        rule=rule,
+    )
     for number, (start, n_samples) in enumerate(windows):
         inside = waves_in_window(waves, start, n_samples)
         span = annotated_span(inside)
@@ -142,7 +155,7 @@ def window_rows(
 
 
 def write_shard(
-    *, records: Path, shard: Path, fs_hz: float, frame_ms: float, window_s: float
+    *, records: Path, shard: Path, fs_hz: float, frame_ms: float, window_s: float, windows: str
 ) -> None:
     """Write the windows of one part of a data set.
 
@@ -154,41 +167,48 @@ def write_shard(
         Parquet of `SHARD_SCHEMA`: one row per record, lead and window, in the order of ``records``.
     fs_hz, frame_ms, window_s : float
         Working rate in Hz, length of a frame in ms, length of a window in s.
+    windows : str
+        How to choose the windows of a long lead: what `WindowRule.from_json` reads.
 
     Raises
     ------
     ConfigError
-        If a window is no whole number of samples and of frames, or a frame of samples.
+        If a window is no whole number of samples and of frames, or a frame of samples, or as
+        `WindowRule.from_json`.
     DataError
         If a lead cannot be cut; the message names the file, the record and the lead.
     """
     _check_lengths(fs_hz=fs_hz, frame_ms=frame_ms, window_s=window_s)
+    rule = WindowRule.from_json(windows)
     table = read_parquet(records, columns=READ)
     columns: dict[str, list[Any]] = {name: [] for name in SHARD_SCHEMA.names}
-    without = marks = 0
+    without = outside = 0
     for i in range(table.num_rows):
         row = {name: table[name][i] for name in READ}
         kept = {name: row[name].as_py() for name in KEPT.names}
         try:
+            waves = Waves(
+                _values(row["wave_kind"], np.uint8),
+                _values(row["wave_on"], np.int64),
+                _values(row["wave_peak"], np.int64),
+                _values(row["wave_off"], np.int64),
+            )
             rows = window_rows(
                 _values(row["signal"], np.float32),
-                Waves(
-                    _values(row["wave_kind"], np.uint8),
-                    _values(row["wave_on"], np.int64),
-                    _values(row["wave_peak"], np.int64),
-                    _values(row["wave_off"], np.int64),
-                ),
+                waves,
+                record_id=kept["record_id"],
                 native_fs_hz=row["fs_hz"].as_py(),
                 fs_hz=fs_hz,
                 frame_ms=frame_ms,
                 window_s=window_s,
+                rule=rule,
             )
         except ValueError as error:
             raise DataError(
                 f"{records}, record {kept['record_id']}, lead {kept['lead']}: {error}"
             ) from error
         without += not rows
-        marks += sum(int(np.sum(_values(row[name], np.int64) != NOT_MARKED)) for name in READ[-3:])
+        outside += _marks_outside(waves, rows)
         for window in rows:
             for name, value in (kept | window).items():
                 columns[name].append(value)
@@ -206,9 +226,19 @@ def write_shard(
         table.num_rows,
         without,
         np.sum(~np.isnan(found)),
-        marks - np.sum(~np.isnan(found)),
+        outside,
         *counts[[OTHER, P, QRS, T, IGNORE]],
     )
+
+
+def _marks_outside(waves: Waves, rows: list[dict[str, Any]]) -> int:
+    """Count the marks of a lead that none of its windows holds."""
+    marks = waves.marks[waves.marks != NOT_MARKED]
+    held = np.zeros(marks.shape, dtype=bool)
+    for row in rows:
+        start = round(row["window_start_ms"] * row["native_fs_hz"] / 1000)
+        held |= (marks >= start) & (marks < start + row["native_samples"])
+    return int(np.sum(~held))
 
 
 def _check_lengths(*, fs_hz: float, frame_ms: float, window_s: float) -> None:

@@ -20,7 +20,7 @@ from openecg.labeler import label_events
 from openecg.pacer import HIGH_PASS_HZ, detect_spikes
 from openecg.pacing import detect_pacing
 from openecg.waves import Waves
-from openecg.windows import cut_windows
+from openecg.windows import WindowRule, cut_windows
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,14 @@ def tokenize_strip(
 
 
 def write_tokens(
-    *, records: Path, tokens: Path, stream: str, method: str, pacer: str, window_s: float
+    *,
+    records: Path,
+    tokens: Path,
+    stream: str,
+    method: str,
+    pacer: str,
+    window_s: float,
+    windows: str,
 ) -> None:
     """Write the token streams of one part of a data set.
 
@@ -131,7 +138,7 @@ def write_tokens(
         One row per record and lead at its native rate (``read-records``).
     tokens : Path
         Parquet of `TOKEN_SCHEMA`: one row per record, lead and window, in the order of ``records``.
-        The windows are those of the shards.
+        The windows are those of the shards, given the same ``window_s`` and ``windows``.
     stream : str
         Name of this way to make tokens; systems are named after it.
     method : str
@@ -140,11 +147,13 @@ def write_tokens(
         How to find pacemaker spikes: one of ``PACERS``.
     window_s : float
         Length of a window in s.
+    windows : str
+        How to choose the windows of a long lead: what `WindowRule.from_json` reads.
 
     Raises
     ------
     ConfigError
-        If ``method`` or ``pacer`` is unknown.
+        If ``method`` or ``pacer`` is unknown, or as `WindowRule.from_json`.
     DataError
         If a lead has a rate that the method cannot take or cannot be cut to windows; the message
         names the file, the record and the lead. A lead that NeuroKit cannot delineate is no error.
@@ -152,9 +161,12 @@ def write_tokens(
     for name, value, allowed in (("method", method, METHODS), ("pacer", pacer, PACERS)):
         if value not in allowed:
             raise ConfigError(f"{name} {value!r} is unknown; it may be {', '.join(allowed)}")
+    rule = WindowRule.from_json(windows)
     table = read_parquet(records, columns=list(READ))
     columns: dict[str, list[Any]] = {name: [] for name in TOKEN_SCHEMA.names}
-    for row in _token_rows(table, records, method=method, pacer=pacer, window_s=window_s):
+    for row in _token_rows(
+        table, records, method=method, pacer=pacer, window_s=window_s, rule=rule
+    ):
         row |= {"stream": stream, "method": method, "pacer": pacer}
         for name, values in columns.items():
             values.append(row[name])
@@ -183,12 +195,12 @@ class _Lead:
 
 
 def _token_rows(
-    table: pa.Table, records: Path, *, method: str, pacer: str, window_s: float
+    table: pa.Table, records: Path, *, method: str, pacer: str, window_s: float, rule: WindowRule
 ) -> Iterator[dict[str, Any]]:
     """Tokenize record by record, all leads with the same window at once."""
     record_ids = table["record_id"].to_pylist()
     for _, numbers in groupby(range(table.num_rows), key=record_ids.__getitem__):
-        leads = [_read_lead(table, i, records, window_s) for i in numbers]
+        leads = [_read_lead(table, i, records, window_s, rule) for i in numbers]
         rows: list[list[dict[str, Any]]] = [[] for _ in leads]
         for start, n_samples in sorted({window for lead in leads for window in lead.windows}):
             here = [i for i, lead in enumerate(leads) if (start, n_samples) in lead.windows]
@@ -207,7 +219,7 @@ def _token_rows(
             yield from own
 
 
-def _read_lead(table: pa.Table, i: int, records: Path, window_s: float) -> _Lead:
+def _read_lead(table: pa.Table, i: int, records: Path, window_s: float, rule: WindowRule) -> _Lead:
     """Read one row of the records, checked for what the delineators need."""
     row = {name: table[name][i] for name in READ}
     keys = {name: row[name].as_py() for name in KEYS}
@@ -221,7 +233,14 @@ def _read_lead(table: pa.Table, i: int, records: Path, window_s: float) -> _Lead
         )
     try:
         waves = Waves(*(_values(row[f"wave_{part}"]) for part in ("kind", "on", "peak", "off")))
-        windows = cut_windows(waves, n_samples=signal.size, fs_hz=fs_hz, window_s=window_s)
+        windows = cut_windows(
+            waves,
+            record_id=keys["record_id"],
+            n_samples=signal.size,
+            fs_hz=fs_hz,
+            window_s=window_s,
+            rule=rule,
+        )
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
     return _Lead(keys, fs_hz, signal, windows)

@@ -121,6 +121,11 @@ def spec_value(path):
     return value
 
 
+def windows_text(wildcards):
+    """The rule by which the windows of a data set are chosen, as JSON."""
+    return json.dumps(SPECS[wildcards.dataset]["windows"], sort_keys=True)
+
+
 def stream_value(key):
     """A params function that looks up ``streams.{stream}.<key>``."""
 
@@ -206,16 +211,25 @@ def all_scores(table):
     )
 
 
+def one_per_zip(layout):
+    """Data sets of a layout, the first of those that are read from one zip."""
+    first = {}
+    for dataset, spec in SPECS.items():
+        if spec["layout"] == layout:
+            first.setdefault(spec.get("zip", {}).get("name", dataset), dataset)
+    return list(first.values())
+
+
 def all_automatic():
-    """Paths of the scorer checks: data sets that carry automatic marks."""
-    datasets = [name for name, spec in SPECS.items() if spec["layout"] == "qtdb"]
-    return expand("results/metrics/automatic_{dataset}.tsv", dataset=datasets)
+    """Paths of the scorer checks: data sets that carry automatic marks, whatever their windows."""
+    return expand(
+        "results/metrics/automatic_{dataset}.tsv", dataset=one_per_zip("qtdb")
+    )
 
 
 def all_pacing():
-    """Paths of the pacing tables: data sets that say who is paced."""
-    datasets = [name for name, spec in SPECS.items() if spec["layout"] == "ludb"]
-    return expand("results/metrics/pacing_{dataset}.tsv", dataset=datasets)
+    """Paths of the pacing tables: data sets that say who is paced, whatever their windows."""
+    return expand("results/metrics/pacing_{dataset}.tsv", dataset=one_per_zip("ludb"))
 
 
 def all_metrics():

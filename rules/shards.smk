@@ -72,7 +72,8 @@ rule write_shard:
         fs_hz=lookup(within=config, dpath="signal/fs_hz"),
         frame_ms=lookup(within=config, dpath="signal/frame_ms"),
         window_s=lookup(within=config, dpath="signal/window_s"),
+        windows=windows_text,
     shell:
         "python -m openecg write-shard --records {input.records:q} --shard {output.shard:q}"
         " --fs-hz {params.fs_hz} --frame-ms {params.frame_ms} --window-s {params.window_s}"
-        " &> {log:q}"
+        " --windows {params.windows:q} &> {log:q}"

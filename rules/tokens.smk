@@ -20,10 +20,11 @@ rule write_tokens:
         method=stream_value("method"),
         pacer=stream_value("pacer"),
         window_s=lookup(within=config, dpath="signal/window_s"),
+        windows=windows_text,
     shell:
         "python -m openecg write-tokens --records {input.records:q} --tokens {output.tokens:q}"
         " --stream {wildcards.stream} --method {params.method} --pacer {params.pacer}"
-        " --window-s {params.window_s} &> {log:q}"
+        " --window-s {params.window_s} --windows {params.windows:q} &> {log:q}"
 
 
 rule time_streams:

@@ -126,7 +126,7 @@ def make_batch(data: Data, items: Tensor, network: Network, setting: Setting) ->
         wanted = offset_targets(marks, edges, samples_per_label=step)
         wanted = wanted.masked_fill((target == IGNORE)[..., None], torch.nan)
     signal = change_signal(signal, augmentation, fs_hz=data.fs_hz)
-    return Batch(signal.unflatten(0, (n_items, n_leads)), data.lead_index[items], target, wanted)
+    return Batch(signal.view(n_items, n_leads, -1), data.lead_index[items], target, wanted)
 
 
 def plain_targets(network: Network, data: Data, training: Training) -> Tensor:
@@ -137,6 +137,6 @@ def plain_targets(network: Network, data: Data, training: Training) -> Tensor:
         label_targets(
             data.marks.at(rows), edges.expand(len(rows), -1), masked=training.mask_unannotated
         )
-        for rows in torch.arange(len(data.signal), device=edges.device).split(TARGET_BATCH)
+        for rows in torch.split(torch.arange(len(data.signal), device=edges.device), TARGET_BATCH)
     ]
     return torch.cat(parts)

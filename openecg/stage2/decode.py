@@ -21,11 +21,14 @@ from openecg.stage2.decoders import (
     shift_boundaries,
     trim_p,
 )
-from openecg.stage2.decoding import Decoding
+from openecg.stage2.decoding import DOUBLE_COUNTED, NO_OFFSETS, Decoding
 from openecg.stage2.training_set import list_matrix
 from openecg.waves import BOUNDARIES, KINDS
 
 log = logging.getLogger(__name__)
+
+Classes = npt.NDArray[np.uint8]
+Times = npt.NDArray[np.float64]
 
 KEYS = ["dataset", "record_id", "lead", "window"]
 N_CLASSES = len(KINDS) + 1
@@ -70,50 +73,25 @@ def decode(
     how = Decoding.from_json(decoding)
     rows, mean, offsets = read_probabilities(probabilities)
     label_ms, fs_hz = float(rows["label_ms"].iloc[0]), float(rows["fs_hz"].iloc[0])
-    if how.offsets != "none" and offsets is None:
+    if how.offsets != NO_OFFSETS and not offsets.size:
         raise DataError(f"{probabilities[0]}: no offsets; decoding {system!r} needs them")
     per_frame = round(frame_ms / label_ms)
     if abs(per_frame * label_ms - frame_ms) > 1e-9:
         raise DataError(
             f"{probabilities[0]}: labels of {label_ms:g} ms do not fill frames of {frame_ms:g} ms"
         )
-    signal = read_signals(shards, rows) if how.trim_p_sd or how.refine else None
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("frames", "wave_kind", "on_ms", "off_ms")
-    }
-    for i, labels in enumerate(mean.argmax(axis=2).astype(np.uint8)):
-        if how.min_run_ms:
-            labels = clean_frames(
-                labels,
-                frame_ms=label_ms,
-                min_run_ms=how.min_run_ms,
-                merge_gap_ms=how.merge_gap_ms,
-            )
-        if how.min_wave_ms:
-            labels = drop_short_waves(
-                labels, frame_ms=label_ms, min_ms=dict.fromkeys(KINDS, how.min_wave_ms)
-            )
-        waves = frames_to_waves(labels, frame_ms=label_ms, fs_hz=fs_hz)
-        if offsets is not None and how.offsets != "none":
-            waves = apply_offsets(
-                *waves,
-                offsets[i],
-                frame_ms=label_ms,
-                fs_hz=fs_hz,
-                double_counted_offs=how.offsets == "double_counted",
-            )
-        window_ms = labels.size * label_ms
-        if signal is not None and how.trim_p_sd:
-            waves = trim_p(*waves, signal[i], fs_hz=fs_hz, frame_ms=label_ms, k_sd=how.trim_p_sd)
-        if signal is not None and how.refine:
-            kinds = [code for code, name in KINDS.items() if name in how.refine]
-            waves = refine_boundaries(*waves, signal[i], fs_hz=fs_hz, kinds=kinds)
-        if how.p_off_shift_ms:
-            shifts = {"P_off": how.p_off_shift_ms}
-            waves = shift_boundaries(*waves, shifts_ms=shifts, window_ms=window_ms, fs_hz=fs_hz)
-        columns["frames"].append(coarser(labels, per_frame))
-        for name, values in zip(("wave_kind", "on_ms", "off_ms"), waves, strict=True):
-            columns[name].append(values)
+    looks = how.trim_p_sd or how.refine
+    signal = read_signals(shards, rows) if looks else np.zeros((len(rows), 0), dtype=np.float32)
+    if not offsets.size:
+        offsets = np.zeros((len(rows), 0, len(BOUNDARIES)), dtype=np.float32)
+    columns: dict[str, list[Any]] = {"frames": [], "wave_kind": [], "on_ms": [], "off_ms": []}
+    for one, ahead, trace in zip(mean, offsets, signal, strict=True):
+        decoded = decode_window(one, ahead, trace, how, label_ms=label_ms, fs_hz=fs_hz)
+        labels, *waves = decoded
+        for values, part in zip(
+            columns.values(), (coarser(labels, per_frame), *waves), strict=True
+        ):
+            values.append(part)
     table = {name: rows[name].tolist() for name in [*KEYS, "split"]} | columns
     table |= {"system": [system] * len(rows), "seed": [seed] * len(rows)}
     write_parquet(pa.table(table, schema=PREDICTION_SCHEMA), predictions)
@@ -125,6 +103,76 @@ def decode(
         seed,
         sum(len(kind) for kind in columns["wave_kind"]),
     )
+
+
+def decode_window(
+    probabilities: npt.NDArray[np.float32],
+    offsets: npt.NDArray[np.float32],
+    signal: npt.NDArray[np.float32],
+    how: Decoding,
+    *,
+    label_ms: float,
+    fs_hz: float,
+) -> tuple[Classes, Classes, Times, Times]:
+    """Decode one window.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_labels, 4), dtype float32
+        Of other, P, QRS, T.
+    offsets : ndarray of shape (n_labels, 6), dtype float32
+        Distances to the boundaries in samples at ``fs_hz``; looked at if ``how.offsets`` says so.
+    signal : ndarray of shape (n_samples,), dtype float32
+        In mV at ``fs_hz``; looked at by ``trim_p_sd`` and ``refine``.
+    how : Decoding
+    label_ms : float
+        Length of a label in ms.
+    fs_hz : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_labels,), dtype uint8
+        Class of each label.
+    kind, on_ms, off_ms : ndarray of shape (n_waves,)
+        As `frames_to_waves`; boundaries may have moved from where the labels change.
+    """
+    labels = probabilities.argmax(axis=1).astype(np.uint8)
+    if how.min_run_ms:
+        labels = clean_frames(
+            labels,
+            frame_ms=label_ms,
+            min_run_ms=how.min_run_ms,
+            merge_gap_ms=how.merge_gap_ms,
+        )
+    if how.min_wave_ms:
+        shortest = dict.fromkeys(KINDS, how.min_wave_ms)
+        labels = drop_short_waves(labels, frame_ms=label_ms, min_ms=shortest)
+    if how.trim_p_sd:
+        labels = trim_p(labels, signal, frame_ms=label_ms, fs_hz=fs_hz, factor=how.trim_p_sd)
+    kind, on_ms, off_ms = frames_to_waves(labels, frame_ms=label_ms, fs_hz=fs_hz)
+    if how.offsets != NO_OFFSETS:
+        on_ms, off_ms = apply_offsets(
+            kind,
+            on_ms,
+            off_ms,
+            offsets,
+            frame_ms=label_ms,
+            fs_hz=fs_hz,
+            double_counted_offs=how.offsets == DOUBLE_COUNTED,
+        )
+    if how.refine:
+        kinds = [code for code, name in KINDS.items() if name in how.refine]
+        on_ms, off_ms = refine_boundaries(kind, on_ms, off_ms, signal, fs_hz=fs_hz, kinds=kinds)
+    if how.p_off_shift_ms:
+        on_ms, off_ms = shift_boundaries(
+            kind,
+            on_ms,
+            off_ms,
+            shifts_ms={"P_off": how.p_off_shift_ms},
+            last_ms=labels.size * label_ms - 1000.0 / fs_hz,
+        )
+    return labels, kind, on_ms, off_ms
 
 
 def coarser(labels: npt.NDArray[np.uint8], per_frame: int) -> npt.NDArray[np.uint8]:
@@ -148,7 +196,7 @@ def coarser(labels: npt.NDArray[np.uint8], per_frame: int) -> npt.NDArray[np.uin
 
 def read_probabilities(
     paths: list[Path],
-) -> tuple[pd.DataFrame, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+) -> tuple[pd.DataFrame, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Read files of ``predict`` and average what they say of the same window.
 
     Returns
@@ -156,8 +204,8 @@ def read_probabilities(
     rows : DataFrame
         Keys, ``split``, ``fs_hz`` and ``label_ms`` of each window, in the order in which they come.
     probabilities : ndarray of shape (n_windows, n_labels, 4), dtype float32
-    offsets : ndarray of shape (n_windows, n_labels, 6), dtype float32, or None
-        In samples at ``fs_hz``.
+    offsets : ndarray of shape (n_windows, n_labels, 6), dtype float32
+        In samples at ``fs_hz``; of size 0 if the model gives none.
 
     Raises
     ------
@@ -179,13 +227,14 @@ def read_probabilities(
         values = list_matrix(table, column, paths[0]).astype(np.float32)
         total = np.zeros((copies.size, values.shape[1]), dtype=np.float32)
         np.add.at(total, number, values)
-        return (total / copies[0]).reshape(copies.size, -1, width)
+        mean: npt.NDArray[np.float32] = total / np.float32(copies[0])
+        return mean.reshape(copies.size, -1, width)
 
     has_offsets = table["offsets"].null_count == 0
     return (
         rows.loc[~pd.Series(number).duplicated().to_numpy()].reset_index(drop=True),
         averaged("probabilities", N_CLASSES),
-        averaged("offsets", len(BOUNDARIES)) if has_offsets else None,
+        averaged("offsets", len(BOUNDARIES)) if has_offsets else np.zeros(0, dtype=np.float32),
     )
 
 

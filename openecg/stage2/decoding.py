@@ -9,6 +9,8 @@ from openecg.errors import ConfigError
 from openecg.stage2.settings import filled
 
 PLAIN = "plain"
+NO_OFFSETS = "none"
+DOUBLE_COUNTED = "double_counted"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,8 +57,7 @@ class Run:
         """The network to use: the averaged one if there is one."""
         if self.average is None:
             return self.network
-        averaged: Network = self.average.module
-        return averaged
+        return cast(Network, self.average.module)
 
     def ended(self, training: Training) -> bool:
         """Tell whether no epoch is left, or none has been better for too long."""

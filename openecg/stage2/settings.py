@@ -97,8 +97,8 @@ class Setting:
             )
         if not isinstance(values["model"], dict) or "architecture" not in values["model"]:
             raise ConfigError("setting, model: no key 'architecture'")
-        training = filled(Training, values["training"], "training")
-        augmentation = filled(Augmentation, values["augmentation"], "augmentation")
+        training = filled(Training, values["training"], "setting, training")
+        augmentation = filled(Augmentation, values["augmentation"], "setting, augmentation")
         where = "setting, training"
         if training.tuning_fold is None and (training.patience or training.keep == BEST):
             raise ConfigError(
@@ -222,11 +222,11 @@ def _check_keys(values: Any, wanted: type, where: str) -> None:
 
 def filled(kind: type[Values], values: Any, name: str) -> Values:
     """Make a dataclass of numbers and texts from a mapping with its fields."""
-    _check_keys(values, kind, f"setting, {name}")
+    _check_keys(values, kind, name)
     for key, wanted in get_type_hints(kind).items():
         if not _is_a(values[key], wanted):
             text = getattr(wanted, "__name__", wanted)
-            raise ConfigError(f"setting, {name}.{key}: {values[key]!r} is not {text}")
+            raise ConfigError(f"{name}.{key}: {values[key]!r} is not {text}")
     return kind(**values)
 
 

@@ -54,15 +54,42 @@ def test_shipped_configs_pass(overlay: str) -> None:
         ("specs.ludb.layout", "ludbx", "did you mean 'ludb'"),
         ("specs.ludb.simulate", {"records": 5, "seed": 1}, "specs.ludb"),
         ("specs.ludb.zip.url", "ftp://x", "specs.ludb.zip.url"),
+        ("specs.ludb.windows", {}, "specs.ludb.windows: 'rule' is a required property"),
+        ("specs.ludb.windows.rule", "center", "specs.ludb.windows.rule"),
+        ("specs.ludb.windows.perlead", 3, "did you mean 'per_lead'"),
+        ("specs.ludb.windows.seed", 3, "specs.ludb.windows.seed: rule 'cover' takes no such key"),
+        ("specs.ludb.windows.rule", "sliding", "specs.ludb.windows.per_lead: rule 'sliding' needs"),
+        ("specs.qtdb_sliding.windows.per_lead", 0, "specs.qtdb_sliding.windows.per_lead"),
         ("specs.ludb.split.fraction", 1.5, "specs.ludb.split.fraction"),
         ("settings.F_simulated.base", "Z", "Z"),
         ("settings.F_simulated.base", "F_simulated", "F_simulated"),
         ("settings.F_simulated.train_on", ["nowhere"], "nowhere"),
         ("settings.F.training.epochs", 0, "settings.F.training.epochs"),
         ("settings.F.model.dmodel", 64, "did you mean 'd_model'"),
-        ("settings.F.model.architecture", "lstm", "settings.F.model.architecture"),
-        ("settings.F.model.heads", 3, "settings.F_simulated.model.d_model"),
-        ("settings.F.model", {"architecture": "conv_transformer"}, "no key 'd_model'"),
+        (
+            "settings.F.model.architecture",
+            "lstm",
+            "settings.F_simulated.model.architecture: unknown 'lstm'",
+        ),
+        (
+            "settings.F.model.heads",
+            3,
+            "settings.F_simulated.model.heads: 64 channels do not divide by 3",
+        ),
+        (
+            "settings.F.model",
+            {"architecture": "conv_transformer"},
+            "settings.F_simulated.model: 'd_model' is a required",
+        ),
+        ("settings.F.model.dmodel", 3, "settings.F_simulated.model: unknown key 'dmodel'; did you"),
+        ("settings.F.training.offset_weight", 0.1, "needs model.offsets true"),
+        ("train", ["F_simulated+ofsets"], "unknown decoding 'ofsets'; did you mean 'offsets'"),
+        ("train", ["F_simulated+plain"], "unknown decoding 'plain'"),
+        ("tuning.systems", ["G"], "tuning.systems: unknown setting 'G'"),
+        ("cross_validation.systems", ["F"], "cross_validation.systems: setting 'F' needs data set"),
+        ("decodings.plain", {"leads": 0}, "decodings.plain: decoding: missing key"),
+        ("decodings.shift", {"merge_gap_ms": 5}, "decodings.shift: merge_gap_ms needs min_run_ms"),
+        ("decodings.shift", {"shift": 5}, "decodings.shift: unknown key 'shift'"),
         ("settings.F.training.patience", "x", "settings.F.training.patience"),
         ("specs.simulated_ludb.parts", 500, "specs.simulated_ludb.parts"),
         ("specs.qtdb.split.fraction", 0, "specs.qtdb.split.fraction"),
@@ -78,6 +105,25 @@ def test_a_wrong_config_is_refused_in_one_line_that_names_the_key(
         check_config(config_with(path, value), SCHEMA)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("split", {"seed": 43}), ("zip", {"url": "https://example.org/x.zip"})]
+)
+def test_data_sets_of_one_zip_have_the_same_records_held_out(
+    key: str, value: dict[str, Any]
+) -> None:
+    config = deepcopy(DEFAULT)
+    config |= {"datasets": [*config["datasets"], "qtdb", "qtdb_centre", "qtdb_sliding"]}
+    check_config(config, SCHEMA)
+    specs = config["specs"]
+    specs["qtdb_sliding"] = specs["qtdb_sliding"] | {key: specs["qtdb"][key] | value}
+    with pytest.raises(ConfigError) as error:
+        check_config(config, SCHEMA)
+    assert f"specs.qtdb_sliding.{key}: not that of specs.qtdb" in str(error.value)
+    assert "\n" not in str(error.value)
+    config["datasets"].remove("qtdb_sliding")
+    check_config(config, SCHEMA)
 
 
 def test_a_run_that_would_score_nothing_is_refused() -> None:

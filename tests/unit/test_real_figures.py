@@ -31,6 +31,7 @@ def ludb(
         fs_hz=250,
         frame_ms=20,
         window_s=10,
+        windows='{"rule": "cover"}',
     )
     records = read_parquet(folder / "records.parquet")
     held_out = records.filter(pc.equal(records["split"], "validation"))
@@ -48,6 +49,7 @@ def scores(folder: Path, method: str, pacer: str) -> tuple[pd.DataFrame, pd.Data
         method=method,
         pacer=pacer,
         window_s=10,
+        windows='{"rule": "cover"}',
     )
     predict_tokens(
         tokens=[tokens], split="validation", frame_ms=20, n_frames=500, predictions=predictions

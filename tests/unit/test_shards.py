@@ -14,9 +14,13 @@ from openecg.errors import ConfigError, DataError
 from openecg.files import write_parquet
 from openecg.shards import SHARD_SCHEMA, window_rows, write_shard
 from openecg.signals import resample
+from openecg.tokens import write_tokens
 from openecg.waves import IGNORE, OTHER, QRS, P, T, Waves, labels_from_ms, pair_marks
+from openecg.windows import WindowRule
 
-SETTINGS = {"fs_hz": 250.0, "frame_ms": 20.0, "window_s": 10.0}
+LENGTHS = {"fs_hz": 250.0, "frame_ms": 20.0, "window_s": 10.0}
+SETTINGS = LENGTHS | {"windows": '{"rule": "cover"}'}
+ONE = {"record_id": "1", "rule": WindowRule("cover")}
 
 
 def noise(n: int, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -69,7 +73,7 @@ def write_records(path: Path, *leads: dict[str, Any]) -> Path:
     return path
 
 
-def make_shard(tmp_path: Path, *leads: dict[str, Any], **settings: float) -> list[dict[str, Any]]:
+def make_shard(tmp_path: Path, *leads: dict[str, Any], **settings: Any) -> list[dict[str, Any]]:
     records = write_records(tmp_path / "records.parquet", *leads)
     write_shard(records=records, shard=tmp_path / "shard.parquet", **(SETTINGS | settings))
     table = pq.read_table(tmp_path / "shard.parquet")
@@ -120,6 +124,21 @@ def test_marks_that_fit_no_window_are_counted(
     assert "3 marks, 3 more outside all windows" in caplog.text
 
 
+def test_marks_in_two_windows_do_not_make_up_for_marks_in_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    at = np.array([*range(10_000, 17_500, 250), 100_000])
+    waves = Waves(np.full(at.size, QRS, np.uint8), at - 5, at, at + 9)
+    sliding = '{"rule": "sliding", "per_lead": 200, "seed": 0}'
+    rows = make_shard(tmp_path, lead("1", "I", 0, 250.0, noise(120_000), waves), windows=sliding)
+    held = set()
+    for row in rows:
+        marks_ms = np.concatenate([row["on_ms"], row["peak_ms"], row["off_ms"]])
+        held |= set(marks_ms[~np.isnan(marks_ms)] + row["window_start_ms"])
+    assert f" marks, {3 * at.size - len(held)} more outside all windows" in caplog.text
+
+
 def test_stored_labels_come_back_from_the_marks_in_ms(tmp_path: Path) -> None:
     rows = make_shard(
         tmp_path,
@@ -161,13 +180,75 @@ def test_the_signal_stays_in_step_with_the_marks(tmp_path: Path) -> None:
 def test_windows_of_a_long_lead_have_no_edges_of_their_own() -> None:
     for fs_hz in (250.0, 360.0, 1000.0):
         signal = noise(int(200 * fs_hz)) + 5.0
-        rows = window_rows(signal, beats(fs_hz, 80.0, 105.0), native_fs_hz=fs_hz, **SETTINGS)
+        waves = beats(fs_hz, 80.0, 105.0)
+        rows = window_rows(signal, waves, native_fs_hz=fs_hz, **LENGTHS, **ONE)
         whole = resample(signal, fs_in_hz=fs_hz, fs_out_hz=250.0)
         begin = round(rows[0]["window_start_ms"] / 4)
         joined = np.concatenate([row["signal"] for row in rows])
         np.testing.assert_array_equal(joined, whole[begin : begin + joined.size])
         if fs_hz == 250.0:
             np.testing.assert_array_equal(joined, signal[begin : begin + joined.size])
+
+
+def test_a_window_without_marks_is_there_and_not_annotated(tmp_path: Path) -> None:
+    waves = Waves(
+        np.full(2, QRS, np.uint8), *np.array([[1000, 48_900], [1005, 48_950], [1010, 49_000]])
+    )
+    long = lead("1", "I", 0, 250.0, noise(50_000), waves)
+    (row,) = make_shard(tmp_path, long, windows='{"rule": "centre"}')
+    assert row["window_start_ms"] == 95_000.0
+    assert row["wave_kind"] == []
+    assert set(row["labels"]) == {IGNORE}
+    assert np.isnan([row["span_on_ms"], row["span_off_ms"]]).all()
+
+
+def test_windows_at_random_depend_on_the_record_and_not_on_the_lead(tmp_path: Path) -> None:
+    waves = beats(250.0, 80.0, 105.0)
+    leads = [("1", "I", 0), ("1", "II", 1), ("2", "I", 0)]
+    rows = make_shard(
+        tmp_path,
+        *[lead(*keys, 250.0, noise(50_000, seed=i), waves) for i, keys in enumerate(leads)],
+        windows='{"rule": "sliding", "per_lead": 4, "seed": 7}',
+    )
+    starts = np.array([row["window_start_ms"] for row in rows]).reshape(3, 4)
+    assert [row["window"] for row in rows] == [0, 1, 2, 3] * 3
+    assert np.array_equal(starts[0], starts[1])
+    assert not np.array_equal(starts[0], starts[2])
+    for row in rows:
+        begin = round(row["window_start_ms"] / 4)
+        cut = noise(50_000, seed=leads.index((row["record_id"], row["lead"], row["lead_index"])))
+        assert np.array_equal(row["signal"], cut[begin : begin + 2500])
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        '{"rule": "cover"}',
+        '{"rule": "centre"}',
+        '{"rule": "density"}',
+        '{"rule": "sliding", "per_lead": 4, "seed": 7}',
+    ],
+)
+def test_token_streams_have_the_windows_of_the_shards(tmp_path: Path, windows: str) -> None:
+    leads = [
+        lead("1", "I", 0, 250.0, noise(50_000), beats(250.0, 80.0, 105.0)),
+        lead("1", "II", 1, 250.0, noise(50_000), beats(250.0, 20.0, 95.0)),
+        lead("2", "I", 0, 250.0, noise(50_000), beats(250.0, 80.0, 105.0)),
+        lead("3", "I", 0, 500.0, noise(5000), beats(500.0, 1.0, 9.0)),
+    ]
+    rows = make_shard(tmp_path, *leads, windows=windows)
+    write_tokens(
+        records=tmp_path / "records.parquet",
+        tokens=tmp_path / "tokens.parquet",
+        stream="mine",
+        method="prominence",
+        pacer="high_pass",
+        window_s=10.0,
+        windows=windows,
+    )
+    keys = ["record_id", "lead", "window", "window_start_ms", "native_samples"]
+    streams = pq.read_table(tmp_path / "tokens.parquet", columns=keys).to_pylist()
+    assert streams == [{key: row[key] for key in keys} for row in rows]
 
 
 def test_a_window_a_little_short_is_filled_with_its_last_value(tmp_path: Path) -> None:
@@ -231,7 +312,7 @@ def test_real_ludb_record(real_zip: Callable[[str], Path]) -> None:
     with Archive(real_zip("ludb")) as archive:
         record = ludb.read_record(archive, "34")  # V2 and V3 miss QRS onsets
     for one in record.leads:
-        (row,) = window_rows(one.signal, one.waves, native_fs_hz=record.fs_hz, **SETTINGS)
+        (row,) = window_rows(one.signal, one.waves, native_fs_hz=record.fs_hz, **LENGTHS, **ONE)
         assert set(np.unique(row["labels"])) <= {OTHER, P, QRS, T, IGNORE}
         assert np.sum(row["labels"] == QRS) > 0
         assert row["signal"].shape == (2500,)

@@ -57,7 +57,13 @@ def run(
     records, out = folder / "records.parquet", folder / "tokens.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=RECORDS_SCHEMA), records)
     write_tokens(
-        records=records, tokens=out, stream="mine", method=method, pacer=pacer, window_s=10.0
+        records=records,
+        tokens=out,
+        stream="mine",
+        method=method,
+        pacer=pacer,
+        window_s=10.0,
+        windows='{"rule": "cover"}',
     )
     table = pq.read_table(out)
     assert table.schema.equals(TOKEN_SCHEMA)

@@ -35,6 +35,16 @@ ISP = {
     "score": 6 + 2 * 3,
     **TABLES,
 }
+# Another choice of windows for simulated_qtdb; as for ISP, the models that learn from it are new.
+QTDB_WINDOWS = {
+    "write_shard": 1,
+    "write_tokens": 2,
+    "predict_tokens": 2,
+    "train": 1,
+    "predict": 3 + 1,
+    "score": 6 + 2 * 3,
+    **TABLES,
+}
 LUDB = {
     "read_records": 2,
     "write_shard": 2,
@@ -89,6 +99,12 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         ("configs/tiny.yaml", "leads: 2", "leads: 3", {"time_streams": 3, **STAGE1, **REPORT}),
         ("workflow_config.yaml", "window_s: 10", "window_s: 8", WINDOWS),
         ("workflow_config.yaml", "seed: 3", "seed: 4", ISP),
+        (
+            "workflow_config.yaml",
+            "windows: {rule: cover}\n    split: {rule: record,",
+            "windows: {rule: sliding, per_lead: 3, seed: 0}\n    split: {rule: record,",
+            QTDB_WINDOWS,
+        ),
         ("configs/tiny.yaml", "bootstrap: 50", "bootstrap: 60", SCORES),
         ("configs/tiny.yaml", "epochs: 1", "epochs: 2", {"write_setting": 1, **ONE_MODEL}),
         ("configs/tiny.yaml", "strips: 3", "strips: 4", REPORT),
@@ -114,6 +130,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "leads that are timed",
         "window length",
         "seed of one data set",
+        "windows of one data set",
         "bootstrap",
         "epochs of one setting",
         "strips",

@@ -1,0 +1,142 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from openecg.errors import ConfigError, DataError
+from openecg.files import read_parquet
+from openecg.predictions import PREDICTION_SCHEMA
+from openecg.probabilities import PROBABILITY_SCHEMA
+from openecg.stage2.decode import coarser, decode
+from openecg.stage2.decoding import Decoding, resolve_decoding
+from tests.unit.made_up_shards import shard_rows, write_rows
+
+PLAIN: dict[str, Any] = {
+    **{"leads": 0, "ensemble": False, "min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 0},
+    **{"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 0, "refine": []},
+}
+SURE = 4.0 * np.eye(4)
+CALLED = np.repeat([0, 1, 0, 2, 0, 3, 0], [20, 25, 10, 20, 25, 45, 55])  # labels of 4 ms
+
+
+def rows_of(called: np.ndarray = CALLED, *, leads: int = 2, **more: Any) -> list[dict[str, Any]]:
+    """Windows of 200 labels of 4 ms in which each class is called with probability 0.7."""
+    probabilities = (0.1 + 0.6 * np.eye(4)[called]).astype(np.float16).ravel()
+    row = {
+        **{"dataset": "made_up", "record_id": "0", "window": 0, "split": "test", "system": "m"},
+        **{"seed": "0", "fs_hz": 250.0, "label_ms": 4.0, "probabilities": probabilities},
+        "offsets": None,
+    }
+    return [row | {"lead": f"V{lead + 1}"} | more for lead in range(leads)]
+
+
+def written(rows: list[dict[str, Any]], path: Path) -> Path:
+    table = {name: [row[name] for row in rows] for name in PROBABILITY_SCHEMA.names}
+    pq.write_table(pa.table(table, schema=PROBABILITY_SCHEMA), path)
+    return path
+
+
+def decoded(tmp_path: Path, *files: list[dict[str, Any]], **how: Any) -> list[dict[str, Any]]:
+    paths = [written(rows, tmp_path / f"{i}.parquet") for i, rows in enumerate(files)]
+    decode(
+        probabilities=paths,
+        shards=[write_rows(shard_rows(records=2, split="test"), tmp_path / "shard.parquet")],
+        decoding=json.dumps(PLAIN | how),
+        frame_ms=20,
+        system="m+how",
+        seed="7",
+        predictions=tmp_path / "predictions.parquet",
+    )
+    table = read_parquet(tmp_path / "predictions.parquet")
+    assert table.schema.equals(PREDICTION_SCHEMA)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def test_each_run_of_the_most_probable_class_is_a_wave(tmp_path: Path) -> None:
+    rows = decoded(tmp_path, rows_of())
+    assert [(row["lead"], row["system"], row["seed"], row["split"]) for row in rows] == [
+        ("V1", "m+how", "7", "test"),
+        ("V2", "m+how", "7", "test"),
+    ]
+    for row in rows:
+        assert row["wave_kind"] == [1, 2, 3]
+        assert row["on_ms"] == [80, 220, 400]
+        assert row["off_ms"] == [176, 296, 576]
+        assert row["frames"] == np.repeat([0, 1, 0, 2, 0, 3, 0], [4, 5, 2, 4, 5, 9, 11]).tolist()
+
+
+def test_the_mean_over_files_is_decoded(tmp_path: Path) -> None:
+    other = np.zeros_like(CALLED)
+    unsure = rows_of(other)
+    for row in unsure:
+        row["probabilities"] = np.full(800, 0.25, dtype=np.float16)
+    assert decoded(tmp_path, rows_of(), unsure)[0]["wave_kind"] == [1, 2, 3]
+    three = decoded(tmp_path, rows_of(), rows_of(other), rows_of(other))
+    assert three[0]["wave_kind"] == []
+
+
+@pytest.mark.parametrize(
+    ("how", "column", "wanted"),
+    [
+        ({"min_wave_ms": 90}, "wave_kind", [1, 3]),
+        ({"min_run_ms": 44}, "on_ms", [80, 180, 400]),  # the short gap joins the P wave
+        ({"p_off_shift_ms": -24}, "off_ms", [152, 296, 576]),
+    ],
+)
+def test_each_option_reaches_its_step(
+    tmp_path: Path, how: dict[str, Any], column: str, wanted: list[float]
+) -> None:
+    found = decoded(tmp_path, rows_of(), **how)[0]
+    if "min_run_ms" in how:
+        assert found["off_ms"][0] == 216
+        return
+    assert found[column] == wanted
+
+
+def test_options_that_look_at_signals_or_offsets_change_boundaries(tmp_path: Path) -> None:
+    plain = decoded(tmp_path, rows_of())[0]
+    for how in ({"trim_p_sd": 50.0}, {"refine": ["QRS"]}):
+        found = decoded(tmp_path, rows_of(), **how)[0]
+        assert (found["on_ms"], found["off_ms"]) != (plain["on_ms"], plain["off_ms"])
+    ahead = np.full((200, 6), 2.0, dtype=np.float16).ravel()
+    moved = decoded(tmp_path, rows_of(offsets=ahead), offsets="corrected")[0]
+    assert moved["on_ms"] == [on + 8 for on in plain["on_ms"]]
+
+
+@pytest.mark.parametrize(
+    ("files", "how", "words"),
+    [
+        ([rows_of()], {"offsets": "corrected"}, "no offsets; decoding 'm.how' needs them"),
+        ([rows_of(), rows_of(leads=1)], {}, "a window is in 1 to 2"),
+        ([rows_of(), rows_of(label_ms=20.0)], {}, "labels or rates differ"),
+        ([rows_of(label_ms=3.0)], {}, "labels of 3 ms do not fill frames of 20 ms"),
+        ([rows_of(record_id="lost")], {"refine": ["P"]}, "lost"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    tmp_path: Path, files: list[list[dict[str, Any]]], how: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        decoded(tmp_path, *files, **how)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "predictions.parquet").exists()
+
+
+def test_frames_take_the_most_frequent_label_and_ties_the_smallest_class() -> None:
+    labels = np.array([0, 0, 1, 1, 1, 2, 2, 3, 3, 0, 9], dtype=np.uint8)
+    assert coarser(labels, 5).tolist() == [1, 2]
+    assert coarser(labels[:9], 1).tolist() == labels[:9].tolist()
+
+
+def test_an_entry_lies_over_plain() -> None:
+    decodings = {"plain": PLAIN, "mine": {"refine": ["T"]}}
+    assert resolve_decoding(decodings, "mine") == PLAIN | {"refine": ["T"]}
+    with pytest.raises(ConfigError, match="no 'other'; known: mine, plain"):
+        resolve_decoding(decodings, "other")
+    with pytest.raises(ConfigError, match="refine: 'T' is not"):
+        Decoding.from_json(json.dumps(PLAIN | {"refine": "T"}))
