@@ -3,12 +3,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from openecg.config import check_config
 from openecg.errors import ConfigError
+from openecg.stage2.engine import build_model
+from openecg.stage2.settings import resolve_setting
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow_config.schema.yaml"
@@ -144,3 +147,24 @@ def test_every_key_of_the_default_config_is_described() -> None:
         return [] if "description" in node or "enum" in node else [path]
 
     assert leaves(schema, "config") == []
+
+
+PARAMETERS = {
+    **{"v1.0": 211_780, "F": 211_012, "A": 1_083_012, "B": 211_780, "C": 1_083_012},
+    **{"E": 211_012, "Cbig_d192": 2_511_940, "Cbig_d256": 3_212_036},
+    **{"v9": 1_126_660, "v12_soft": 1_126_660, "v12_reg": 1_127_434},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULT["settings"])
+def test_every_shipped_setting_can_be_trained(name: str) -> None:
+    config = deepcopy(DEFAULT) | {"datasets": list(DEFAULT["specs"]), "train": [name]}
+    check_config(config, SCHEMA)
+    with torch.device("meta"):
+        network = build_model(resolve_setting(config["settings"], name)["model"])
+    counted = sum(p.numel() for p in network.parameters())
+    assert counted == PARAMETERS.get(name, counted)
+
+
+def test_the_published_parameter_counts_are_of_shipped_settings() -> None:
+    assert set(PARAMETERS) <= set(DEFAULT["settings"])
