@@ -88,7 +88,7 @@ def test_shipped_configs_pass(overlay: str) -> None:
         ("settings.F.training.offset_weight", 0.1, "needs model.offsets true"),
         ("train", ["F_simulated+ofsets"], "unknown decoding 'ofsets'; did you mean 'offsets'"),
         ("train", ["F_simulated+plain"], "unknown decoding 'plain'"),
-        ("tuning.systems", ["G"], "tuning.systems: unknown setting 'G'"),
+        ("tuning.systems", ["Gx"], "tuning.systems: unknown setting 'Gx'"),
         ("cross_validation.systems", ["F"], "cross_validation.systems: setting 'F' needs data set"),
         ("decodings.plain", {"leads": 0}, "decodings.plain: decoding: missing key"),
         ("decodings.shift", {"merge_gap_ms": 5}, "decodings.shift: merge_gap_ms needs min_run_ms"),
