@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, write_tsv
+from openecg.groups import ALL
 from openecg.vocab import ID_Q, ID_TO_CHAR
 from openecg.waves import BOUNDARIES
 
@@ -51,12 +52,17 @@ def compare_streams(
     kept = frame_scores["system"].isin("nk_" + counted["stream"])
     rows = []
     for (dataset, split, system, protocol), scores in frame_scores[
-        kept & (frame_scores["lead_group"] == "all")
+        kept & (frame_scores[["lead_group", "record_group"]] == ALL).all(axis=1)
     ].groupby([*PLACE, "system", "protocol"], sort=False):
         place = {"dataset": dataset, "split": split}
         stream = str(system).removeprefix("nk_")
         own_boundaries = _where(
-            boundary_scores, **place, system=system, protocol=protocol, lead_group="all"
+            boundary_scores,
+            **place,
+            system=system,
+            protocol=protocol,
+            lead_group=ALL,
+            record_group=ALL,
         )
         rows.append(
             place

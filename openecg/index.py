@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("fold", pa.int32()),
         ("part", pa.int32()),
         ("rhythm", pa.string()),
+        ("conduction", pa.string()),
         ("paced", pa.bool_()),
     ]
 )
@@ -104,6 +105,7 @@ def index_records(
             "fold": draw_folds(mask, seed=seed),
             "part": np.arange(len(records)) * parts // len(records),
             "rhythm": [record.rhythm for record in records],
+            "conduction": [record.conduction for record in records],
             "paced": [record.paced for record in records],
         },
         schema=SCHEMA,

@@ -1,65 +1,69 @@
-"""Metric tables: predictions of one system on one split against the marks in the shards."""
+"""Metric tables: predictions of one system, all its seeds, against the marks in the shards."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
+from openecg.bootstrap import draw_records, estimate, mean_and_sd, rates, ratio
 from openecg.errors import DataError
-from openecg.files import read_parquet, read_tsv, write_tsv
+from openecg.files import read_tsv, write_tsv
+from openecg.groups import Group, group_strips
 from openecg.score import (
+    FRAME_PROTOCOLS,
+    FULL_WINDOW,
     PROTOCOLS,
     TOLERANCES,
-    StripWaves,
+    BoundaryCounts,
+    absolute_percentiles,
     count_boundary,
     count_frames,
-    error_statistics,
-    estimate,
 )
+from openecg.scored_split import MARKS, SYSTEM, Rows, ScoredSplit, read_scored_split
 from openecg.waves import BOUNDARIES, KINDS
 
 log = logging.getLogger(__name__)
 
-KEYS = ["dataset", "record_id", "lead", "window"]
-SYSTEM = ["system", "seed", "dataset", "split"]
-LEAD_GROUPS = {
-    "II": ("II",),
-    "limb": ("I", "II", "III", "aVR", "aVL", "aVF"),
-    "precordial": ("V1", "V2", "V3", "V4", "V5", "V6"),
-}
+MEAN_SEED = "mean"  # in column `seed`: the mean over all seeds of a system
+DENSITY_MS = 10_000.0  # false positives are given per so much annotated time
+RATES = ("f1", "sensitivity", "ppv")
 FRAME_ROWS = (*KINDS.values(), "mean_wave")
 FRAME_COLUMNS = [
-    *("protocol", "lead_group", "wave", "f1", "f1_lo", "f1_hi", "sensitivity", "ppv"),
-    *("tp", "fp", "fn", "n_records", "n_sequences"),
+    *("protocol", "lead_group", "record_group", "wave"),
+    *("f1", "f1_lo", "f1_hi", "f1_min", "f1_max", "sensitivity", "ppv"),
+    *("tp", "fp", "fn", "n_records", "n_sequences", "n_seeds", "bootstrap"),
 ]
 BOUNDARY_ROWS = (*BOUNDARIES, "macro")
 BOUNDARY_COLUMNS = [
-    *("protocol", "tolerance", "lead_group", "boundary", "tolerance_ms"),
-    *("f1", "f1_lo", "f1_hi", "sensitivity", "sensitivity_lo", "sensitivity_hi"),
-    *("ppv", "ppv_lo", "ppv_hi", "mean_ms", "sd_ms", "median_ms", "p95_ms"),
-    *("n_true", "n_pred", "n_hits", "n_boundaries", "n_records", "n_sequences"),
+    *("protocol", "tolerance", "lead_group", "record_group", "boundary", "tolerance_ms"),
+    *("f1", "f1_lo", "f1_hi", "f1_min", "f1_max"),
+    *("sensitivity", "sensitivity_lo", "sensitivity_hi", "ppv", "ppv_lo", "ppv_hi"),
+    *("mean_ms", "mean_ms_lo", "mean_ms_hi", "sd_ms", "sd_ms_lo", "sd_ms_hi"),
+    *("median_ms", "p95_ms", "false_per_10_s", "false_per_10_s_lo", "false_per_10_s_hi"),
+    *("n_true", "n_pred", "n_hits", "n_boundaries"),
+    *("n_records", "n_sequences", "n_seeds", "bootstrap"),
 ]
-Row = dict[str, str | float | None]
+COUNTS = ("tp", "fp", "fn", "n_true", "n_pred", "n_hits")
+Floats = npt.NDArray[np.float64]
 
 
 def score_frames(
-    *, predictions: Path, shards: list[Path], table: Path, bootstrap: int, seed: int
+    *, predictions: list[Path], shards: list[Path], table: Path, bootstrap: int, seed: int
 ) -> None:
     """Score the frames of one system on one split.
 
     Parameters
     ----------
-    predictions : Path
-        Predictions of one system on the whole of one split of one data set.
+    predictions : list of Path
+        Predictions of one system on one split of one data set, a file for each seed.
     shards : list of Path
         All shards of that data set.
     table : Path
-        TSV to write: one row per protocol, lead group and wave, and their mean ``mean_wave``.
-        Frames of all records are pooled; intervals are 95 %, from resampling records.
+        TSV to write; see `tabulate_frames`.
     bootstrap : int
         Number of resamples.
     seed : int
@@ -70,44 +74,23 @@ def score_frames(
     DataError
         If predictions and shards do not hold the same strips, or labels are not as documented.
     """
-    found, truth = _read_joined(predictions, shards, found=["frames"], truth=["labels"])
-    true_frames, called = _frames(truth, "labels", shards[0]), _frames(found, "frames", predictions)
-    groups, records = _lead_groups(truth), _records(truth)
-    rows = []
-    for protocol in PROTOCOLS:
-        try:
-            counts = count_frames(true_frames, called, protocol=protocol)
-        except ValueError as error:
-            raise DataError(f"{predictions}: {error}") from error
-        for group, members in groups.items():
-            per_record = _per_record(counts[members], records[members])
-            values = estimate(per_record, bootstrap=bootstrap, seed=seed)
-            totals = _totals(per_record)
-            for i, wave in enumerate(FRAME_ROWS):
-                row: Row = {"protocol": protocol, "lead_group": group, "wave": wave}
-                row |= dict(zip(("f1", "f1_lo", "f1_hi"), values[i, 0], strict=True))
-                row |= {"sensitivity": values[i, 1, 0], "ppv": values[i, 2, 0]}
-                row |= dict(zip(("tp", "fp", "fn"), totals[i], strict=True))
-                row |= {"n_records": len(per_record), "n_sequences": int(members.sum())}
-                rows.append(row)
-    _write_scores(rows, FRAME_COLUMNS, found, table, bootstrap)
+    split = read_scored_split(predictions, shards, found=["frames"], truth=["labels"])
+    _write_scores(tabulate_frames(split, bootstrap=bootstrap, seed=seed), table)
 
 
 def score_boundaries(
-    *, predictions: Path, shards: list[Path], table: Path, bootstrap: int, seed: int
+    *, predictions: list[Path], shards: list[Path], table: Path, bootstrap: int, seed: int
 ) -> None:
     """Score the boundaries of one system on one split.
 
     Parameters
     ----------
-    predictions : Path
-        Predictions of one system on the whole of one split of one data set.
+    predictions : list of Path
+        Predictions of one system on one split of one data set, a file for each seed.
     shards : list of Path
         All shards of that data set.
     table : Path
-        TSV to write: one row per protocol, tolerance, lead group and boundary, and ``macro``, the
-        mean of the boundaries that have truth (``n_boundaries`` of them). Rates are of the pooled
-        counts, their intervals 95 % from resampling records; errors are of the hits.
+        TSV to write; see `tabulate_boundaries`.
     bootstrap : int
         Number of resamples.
     seed : int
@@ -118,59 +101,134 @@ def score_boundaries(
     DataError
         If predictions and shards do not hold the same strips.
     """
-    spans = ["span_on_ms", "span_off_ms"]
-    marks = ["wave_kind", "on_ms", "off_ms"]
-    found, truth = _read_joined(predictions, shards, found=marks, truth=[*marks, "peak_ms", *spans])
-    true_waves, called = _strip_waves(truth, shards[0]), _strip_waves(found, predictions)
-    span_ms = np.stack([truth[name].to_numpy() for name in spans], axis=1)
-    groups, records = _lead_groups(truth), _records(truth)
-    rows = []
-    for protocol in PROTOCOLS:
-        for tolerance, tolerances_ms in TOLERANCES.items():
-            scored = [
+    truth = ["peak_ms", "span_on_ms", "span_off_ms"]
+    split = read_scored_split(predictions, shards, found=MARKS, truth=truth)
+    _write_scores(tabulate_boundaries(split, bootstrap=bootstrap, seed=seed), table)
+
+
+def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Score frames, of all leads and records and by groups of them.
+
+    Parameters
+    ----------
+    split : ScoredSplit
+        With the columns ``frames`` and ``labels``.
+    bootstrap : int
+        Number of resamples.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    DataFrame
+        A row per seed, protocol, group and wave, and the mean of the waves ``mean_wave``. With two
+        seeds or more also rows of seed ``mean``: the mean over the seeds of each rate, and the
+        least and the largest F1. Frames of all records are pooled; intervals are 95 %, from
+        resampling records, the same ones for every seed.
+
+    Raises
+    ------
+    DataError
+        If labels are not as documented, or of another number than the predictions.
+    """
+    truth = split.true_frames()
+    try:
+        counts = np.stack([count_frames(truth, called) for called in split.called_frames()])
+    except ValueError as error:
+        raise DataError(f"{split.predictions[0]}: {error}") from error
+    counts = np.moveaxis(counts, 2, 1)  # seed, strip, protocol, wave, (hits, false, misses)
+    groups, record = group_strips(split.described()), split.record
+    draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
+    columns = []
+    for group in groups:
+        sums = _per_record(counts, group.strips, record)
+        f1, sensitivity, ppv = np.moveaxis(estimate(sums, rates, draw(sums.shape[1])), -1, 0)
+        hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
+        found = {"sensitivity": sensitivity[:, 0], "ppv": ppv[:, 0]}
+        found |= {"tp": hits, "fp": false, "fn": misses}
+        columns.append(_with_limits("f1", f1) | _extremes(f1[:, 0]) | found)
+    rows = _table(split, groups, columns, protocol=FRAME_PROTOCOLS, wave=FRAME_ROWS)
+    return rows.assign(bootstrap=bootstrap)[[*SYSTEM, *FRAME_COLUMNS]]
+
+
+def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Score boundaries, of all leads and records and by groups of them.
+
+    Parameters
+    ----------
+    split : ScoredSplit
+        With the marks of either side, and the annotated span.
+    bootstrap : int
+        Number of resamples.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    DataFrame
+        A row per seed, protocol, tolerance, group and boundary, and ``macro``, the mean of the
+        boundaries that have truth (``n_boundaries`` of them). Rates are of the pooled counts,
+        errors of the hits. ``false_per_10_s`` is the number of false positives per 10 s of the
+        annotated span of a lead, in the protocols that count there only. Intervals are 95 %, from
+        resampling records, the same ones for every seed. Rows of seed ``mean`` as in
+        `tabulate_frames`.
+    """
+    span_ms = np.stack([split.truth[name].to_numpy() for name in ("span_on_ms", "span_off_ms")], 1)
+    truth = split.true_waves()
+    scored = [
+        [
+            [
                 count_boundary(
                     boundary,
-                    truth=true_waves,
+                    truth=truth,
                     predicted=called,
                     span_ms=span_ms,
                     tolerance_ms=tolerances_ms[boundary],
-                    protocol=protocol,
                 )
                 for boundary in BOUNDARIES
             ]
-            counts = np.stack([boundary.counts for boundary in scored], axis=1)
-            for group, members in groups.items():
-                per_record = _per_record(counts[members], records[members])
-                values = estimate(per_record, bootstrap=bootstrap, seed=seed)
-                errors_ms = [s.error_ms[members[s.error_strip]] for s in scored]
-                for row in _boundary_rows(per_record, values, errors_ms):
-                    row["tolerance_ms"] = tolerances_ms.get(str(row["boundary"]))
-                    row |= {"protocol": protocol, "tolerance": tolerance, "lead_group": group}
-                    row |= {"n_records": len(per_record), "n_sequences": int(members.sum())}
-                    rows.append(row)
-    _write_scores(rows, BOUNDARY_COLUMNS, found, table, bootstrap)
-
-
-def _boundary_rows(
-    per_record: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    errors_ms: list[npt.NDArray[np.float64]],
-) -> list[Row]:
-    """Rates, errors and counts of the six boundaries, and of all as ``macro``."""
-    rows = []
-    totals = _totals(per_record)
-    has_truth = [hits + misses > 0 for hits, _, misses in totals]
-    for i, boundary in enumerate(BOUNDARY_ROWS):
-        hits, false, misses = totals[i]
-        row: Row = {"boundary": boundary}
-        for rate, value in zip(("f1", "sensitivity", "ppv"), values[i], strict=True):
-            row |= dict(zip((rate, f"{rate}_lo", f"{rate}_hi"), value, strict=True))
-        if boundary in BOUNDARIES:
-            row |= error_statistics(errors_ms[i])
-        row |= {"n_true": hits + misses, "n_pred": hits + false, "n_hits": hits}
-        row["n_boundaries"] = int(has_truth[i]) if boundary in BOUNDARIES else sum(has_truth[:-1])
-        rows.append(row)
-    return rows
+            for tolerances_ms in TOLERANCES.values()
+        ]
+        for called in split.called_waves()
+    ]
+    # Axes: seed, strip, (protocol,) tolerance, boundary, and last what is summed.
+    counts = np.array([[[one.counts for one in row] for row in rows] for rows in scored])
+    counts = counts.transpose(0, 4, 3, 1, 2, 5)
+    moments = np.array(
+        [[[_moments(one, len(span_ms)) for one in row] for row in rows] for rows in scored]
+    ).transpose(0, 3, 1, 2, 4)
+    density = _density(counts[..., 1], np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]))
+    groups, record = group_strips(split.described()), split.record
+    draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
+    columns = []
+    for group in groups:
+        sums = _per_record(counts, group.strips, record)
+        weights = draw(sums.shape[1])
+        found = _rate_columns(sums, weights)
+        errors = estimate(_per_record(moments, group.strips, record), mean_and_sd, weights)
+        for name, error in zip(("mean_ms", "sd_ms"), np.moveaxis(errors, -1, 0), strict=True):
+            found |= _with_limits(name, _of_all_protocols(error))
+        spread = [[[_spread(one, group.strips) for one in row] for row in rows] for rows in scored]
+        for name, part in zip(
+            ("median_ms", "p95_ms"), np.moveaxis(_with_mean(np.array(spread)), -1, 0), strict=True
+        ):
+            found[name] = _of_all_protocols(part)
+        densities = estimate(_per_record(density, group.strips, record), ratio, weights)
+        found |= _with_limits("false_per_10_s", _with_macro(densities))
+        columns.append(found)
+    rows = _table(
+        split,
+        groups,
+        columns,
+        protocol=PROTOCOLS,
+        tolerance=tuple(TOLERANCES),
+        boundary=BOUNDARY_ROWS,
+    )
+    rows["tolerance_ms"] = [
+        TOLERANCES[tolerance].get(boundary, np.nan)
+        for tolerance, boundary in zip(rows["tolerance"], rows["boundary"], strict=True)
+    ]
+    return rows.assign(bootstrap=bootstrap)[[*SYSTEM, *BOUNDARY_COLUMNS]]
 
 
 def collect_metrics(*, tables: list[Path], table: Path) -> None:
@@ -212,150 +270,131 @@ def collect_metrics(*, tables: list[Path], table: Path) -> None:
     log.info("%s: %d rows from %d tables", table, len(rows), len(tables))
 
 
-def _read_joined(
-    predictions: Path, shards: list[Path], *, found: list[str], truth: list[str]
-) -> tuple[pa.Table, pa.Table]:
-    """Read the strips of the predicted split from both sides, in the same order.
-
-    Strips are sorted by their keys. The truth also gets ``is_first``: whether the lead comes first
-    in its record.
-    """
-    pred = read_parquet(predictions, columns=[*SYSTEM, *KEYS[1:], *found])
-    if not pred.num_rows:
-        raise DataError(f"{predictions}: no rows; one per strip of the split is needed")
-    for name in SYSTEM:
-        values = sorted(map(str, pred[name].unique().to_pylist()))
-        if len(values) != 1:
-            raise DataError(f"{predictions}: {name} must be the same in all rows, found {values}")
-    split = pred["split"][0].as_py()
-    if not shards:
-        raise DataError(f"{predictions}: no shards to score against")
-    parts = [read_parquet(path, columns=["split", *KEYS, *truth]) for path in shards]
-    both = pa.concat_tables(parts)
-    keys = both.select(["split", *KEYS]).to_pandas()
-    first = keys.drop_duplicates(["dataset", "record_id"]).index
-    first_lead = keys.loc[first].set_index(["dataset", "record_id"])["lead"]
-    record = pd.MultiIndex.from_frame(keys[["dataset", "record_id"]])
-    is_first = keys["lead"].to_numpy() == first_lead.reindex(record).to_numpy()
-    both = both.append_column("is_first", pa.array(is_first))
-    both = both.filter(pa.array(keys["split"].to_numpy() == split))
-    sides = []
-    for path, table in ((predictions, pred), (shards[0].parent, both)):
-        index = pd.MultiIndex.from_frame(table.select(KEYS).to_pandas())
-        if index.has_duplicates:
-            strip = _name(index[index.duplicated()][0])
-            raise DataError(f"{path}: {strip} is there twice; allowed is one row per strip")
-        sides.append(index)
-    for index, other, text in (
-        (sides[0], sides[1], f"is predicted, but not in split {split!r} of {shards[0].parent}"),
-        (sides[1], sides[0], f"is in split {split!r} of {shards[0].parent}, but not predicted"),
-    ):
-        alone = index.difference(other)
-        if len(alone):
-            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-            raise DataError(f"{predictions}: {_name(alone[0])}{more} {text}")
-    order = sides[0].sort_values()
-    return pred.take(sides[0].get_indexer(order)), both.take(sides[1].get_indexer(order))
+def _rate_columns(sums: Floats, weights: Floats) -> dict[str, Floats]:
+    """Rates of the boundaries and of all as ``macro``, and the counts behind them."""
+    values = estimate(sums, rates, weights)
+    columns = _extremes(values[:, 0, ..., 0])
+    for rate, value in zip(RATES, np.moveaxis(values, -1, 0), strict=True):
+        columns |= _with_limits(rate, value)
+    hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
+    true = np.broadcast_to((hits + misses)[:1], hits.shape)  # of the seeds' mean too
+    n_boundaries = (true > 0).astype(np.int64)
+    n_boundaries[..., -1] = n_boundaries[..., :-1].sum(axis=-1)
+    counts = {"n_true": true, "n_pred": hits + false, "n_hits": hits, "n_boundaries": n_boundaries}
+    return columns | counts
 
 
-def _name(key: Iterable[object]) -> str:
-    dataset, record_id, lead, window = key
-    return f"{dataset} record {record_id} lead {lead} window {window}"
+def _moments(found: BoundaryCounts, n_strips: int) -> Floats:
+    """Count the hits in each strip and sum their errors, and the squares of these."""
+    powers = (np.ones_like(found.error_ms), found.error_ms, found.error_ms**2)
+    sums = [np.bincount(found.error_strip, power, minlength=n_strips) for power in powers]
+    return np.stack(sums, axis=-1)
 
 
-def _flat(table: pa.Table, column: str) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64]]:
-    """Values of a column of lists, and the length of each list."""
-    lists = table[column].to_numpy(zero_copy_only=False)
-    lengths = np.array([len(values) for values in lists], dtype=np.int64)
-    return np.concatenate(lists), lengths
+def _spread(found: BoundaryCounts, strips: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Median and 95th percentile of the absolute errors in some of the strips."""
+    return absolute_percentiles(found.error_ms[strips[found.error_strip]])
 
 
-def _frames(table: pa.Table, column: str, path: Path) -> npt.NDArray[np.uint8]:
-    """Frame labels of all strips, shape (n_strips, n_frames)."""
-    values, lengths = _flat(table, column)
-    odd = np.flatnonzero(lengths != lengths[0])
-    if odd.size:
-        strip = table.select(KEYS).slice(odd[0], 1).to_pylist()[0]
-        raise DataError(
-            f"{path}: {_name(strip.values())} has {lengths[odd[0]]} {column}, "
-            f"other strips have {lengths[0]}"
-        )
-    return values.reshape(len(lengths), -1).astype(np.uint8)
-
-
-def _strip_waves(table: pa.Table, path: Path) -> StripWaves:
-    """Gather the waves of all strips; peaks are NaN where the table has none."""
-    kind, lengths = _flat(table, "wave_kind")
-    strip = np.repeat(np.arange(len(lengths)), lengths)
-    times = {}
-    for column in ("on_ms", "peak_ms", "off_ms"):
-        if column not in table.column_names:
-            times[column] = np.full(strip.size, np.nan)
-            continue
-        values, n_values = _flat(table, column)
-        odd = np.flatnonzero(n_values != lengths)
-        if odd.size:
-            key = table.select(KEYS).slice(odd[0], 1).to_pylist()[0]
-            raise DataError(
-                f"{path}: {_name(key.values())} has {lengths[odd[0]]} waves "
-                f"but {n_values[odd[0]]} values of {column}"
-            )
-        times[column] = values.astype(np.float64)
-    return StripWaves(strip=strip, kind=kind.astype(np.uint8), **times)
-
-
-def _lead_groups(table: pa.Table) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which strips belong to each lead group that is there.
-
-    ``first`` is the first lead of each record, where no record has more than two.
-    """
-    leads = table["lead"].to_numpy(zero_copy_only=False)
-    groups = {"all": np.ones(len(leads), dtype=bool)}
-    groups |= {name: np.isin(leads, members) for name, members in LEAD_GROUPS.items()}
-    if (
-        table.select(["record_id", "lead"]).to_pandas().groupby("record_id").lead.nunique().max()
-        < 3
-    ):
-        groups["first"] = table["is_first"].to_numpy(zero_copy_only=False)
-    return {name: members for name, members in groups.items() if members.any()}
-
-
-def _records(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Give each strip the number of its record."""
-    _, codes = np.unique(table["record_id"].to_pylist(), return_inverse=True)
-    return codes.astype(np.int64)
+def _density(false: Floats, span_ms: Floats) -> Floats:
+    """Put the time in which they could occur beside the false positives; none in full windows."""
+    counts_there = np.array([protocol != FULL_WINDOW for protocol in PROTOCOLS])
+    time = counts_there[:, None, None] * (span_ms / DENSITY_MS)[:, None, None, None]
+    return np.stack([false, np.broadcast_to(time, false.shape)], axis=-1)
 
 
 def _per_record(
-    counts: npt.NDArray[np.int64], records: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Sum counts of strips over each record that is there, shape (n_records, n_targets, 3)."""
-    names, at = np.unique(records, return_inverse=True)
-    sums = np.zeros((len(names), *counts.shape[1:]), dtype=np.int64)
-    np.add.at(sums, at, counts)
+    strips: npt.NDArray[np.generic], members: npt.NDArray[np.bool_], record: Rows
+) -> Floats:
+    """Sum over the strips (axis 1) of each record that has some among the members."""
+    starts = np.flatnonzero(np.diff(record[members], prepend=-1))
+    sums: Floats = np.add.reduceat(strips[:, members].astype(np.float64), starts, axis=1)
     return sums
 
 
-def _totals(per_record: npt.NDArray[np.int64]) -> list[list[int]]:
-    """Hits, false positives and misses of each target, and last of all together."""
-    totals = per_record.sum(axis=0)
-    both: list[list[int]] = np.concatenate([totals, totals.sum(axis=0)[None]]).tolist()
-    return both
+def _totals(sums: Floats) -> Floats:
+    """Hits, false positives, misses of all records, for each target and last for all together.
+
+    The row for the mean over seeds, if there is one, is NaN.
+    """
+    totals = sums.sum(axis=1)
+    totals = np.concatenate([totals, totals.sum(axis=-2, keepdims=True)], axis=-2)
+    if len(totals) == 1:
+        return totals
+    return np.concatenate([totals, np.full_like(totals[:1], np.nan)])
 
 
-def _write_scores(
-    rows: list[Row], columns: list[str], found: pa.Table, table: Path, bootstrap: int
-) -> None:
-    scores = pd.DataFrame(rows, columns=columns)
-    scores["bootstrap"] = bootstrap
-    for at, name in enumerate(SYSTEM):
-        scores.insert(at, name, found[name][0].as_py())
+def _with_mean(values: Floats) -> Floats:
+    """Append the mean over seeds (axis 0) where there are several."""
+    return values if len(values) == 1 else np.concatenate([values, values.mean(axis=0)[None]])
+
+
+def _with_macro(values: Floats) -> Floats:
+    """Append to the boundaries (last axis) the row ``macro``, which has no such figure."""
+    return np.concatenate([values, np.full_like(values[..., :1], np.nan)], axis=-1)
+
+
+def _of_all_protocols(values: Floats) -> Floats:
+    """Repeat figures (..., tolerance, boundary) that do not depend on the protocol."""
+    every = np.stack([values] * len(PROTOCOLS), axis=-3)
+    return _with_macro(every)
+
+
+def _with_limits(name: str, values: Floats) -> dict[str, Floats]:
+    """Name the value and the limits of an estimate (axis 1)."""
+    return {f"{name}{end}": values[:, i] for i, end in enumerate(("", "_lo", "_hi"))}
+
+
+def _extremes(f1: Floats) -> dict[str, Floats]:
+    """Least and largest F1 of the seeds, for the row of their mean."""
+    columns = {"f1_min": np.full_like(f1, np.nan), "f1_max": np.full_like(f1, np.nan)}
+    if len(f1) > 1:
+        columns["f1_min"][-1], columns["f1_max"][-1] = f1[:-1].min(axis=0), f1[:-1].max(axis=0)
+    return columns
+
+
+def _table(
+    split: ScoredSplit,
+    groups: Sequence[Group],
+    columns: Sequence[Mapping[str, Floats]],
+    **levels: Sequence[str],
+) -> pd.DataFrame:
+    """Lay out the columns of all groups, whose axes are the seeds and then the levels.
+
+    The groups come between the last two levels.
+    """
+    seeds = [*split.seeds, MEAN_SEED] if len(split.seeds) > 1 else split.seeds
+    *outer, target = levels
+    names = ["seed", *outer, "group", target]
+    axes = [seeds, *(levels[name] for name in outer), range(len(groups)), levels[target]]
+    index = pd.MultiIndex.from_product([list(labels) for labels in axes], names=names)
+    rows = index.to_frame(index=False)
+    for name in columns[0]:
+        rows[name] = np.stack([of_group[name] for of_group in columns], axis=-2).ravel()
+        if name in COUNTS:
+            rows[name] = rows[name].astype("Int64")
+    record = split.record
+    described = pd.DataFrame(
+        {
+            "lead_group": [group.lead_group for group in groups],
+            "record_group": [group.record_group for group in groups],
+            "n_records": [np.unique(record[group.strips]).size for group in groups],
+            "n_sequences": [np.count_nonzero(group.strips) for group in groups],
+        }
+    )
+    rows = rows.join(described, on="group")
+    rows["n_seeds"] = np.where(rows["seed"] == MEAN_SEED, len(split.seeds), 1)
+    return rows.assign(system=split.system, dataset=split.dataset, split=split.split)
+
+
+def _write_scores(scores: pd.DataFrame, table: Path) -> None:
     write_tsv(scores, table)
     log.info(
-        "%s: %d rows; %s on %d strips of %d records",
+        "%s: %d rows; %s on %d strips of %d records, %d seeds",
         table,
         len(scores),
-        scores["system"][0],
+        scores["system"].iloc[0],
         scores["n_sequences"].max(),
         scores["n_records"].max(),
+        scores["n_seeds"].max(),
     )

@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
         ("fold", pa.int32()),
         ("rhythm", pa.string()),
+        ("conduction", pa.string()),
         ("paced", pa.bool_()),
         ("fs_hz", pa.float64()),
         ("signal", pa.list_(pa.float32())),
@@ -86,11 +87,10 @@ def read_records(*, archive: Path, index: Path, layout: str, part: int, records:
 
 def _lead_rows(row: dict[str, Any], record: Record) -> list[dict[str, Any]]:
     """Join the leads of a record with its row of the index."""
-    shared = {name: row[name] for name in ("dataset", "record_id", "split", "fold", "rhythm")}
+    shared = {name: row[name] for name in INDEX_SCHEMA.names if name != "part"}
     return [
         {
             **shared,
-            "paced": row["paced"],
             "lead": lead.name,
             "lead_index": lead.lead_index,
             "fs_hz": record.fs_hz,

@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, written_aside
+from openecg.groups import ALL
+from openecg.metrics import MEAN_SEED
 from openecg.plots import Spans, strip, training_curves
 from openecg.published import load_published
 from openecg.waves import BOUNDARIES, IGNORE, KINDS
@@ -108,10 +110,12 @@ of a lead counts. A prediction outside may match a mark but is never false, and 
 missing boundary of a wave that is only half annotated.</dd>
 <dt>Split</dt><dd>All leads and windows of a record are on one side. A model never sees the
 records it is scored on; the epoch is chosen on tuning records taken from the training side.</dd>
-<dt>Seed</dt><dd>Sets the start and the order of one training. NeuroKit has none. The difference
-between seeds is not part of the intervals.</dd>
+<dt>Seed</dt><dd>Sets the start and the order of one training. NeuroKit has none. Of several seeds
+the mean is shown, and the least and the largest F1; the difference between seeds is not part of the
+intervals.</dd>
 <dt>Interval</dt><dd>In brackets: 95 %, by drawing whole records with replacement and scoring
-again. It says how much the number depends on which records were in the split.</dd>
+again, with the same records for all seeds. It says how much the number depends on which records
+were in the split.</dd>
 <dt>Known numbers</dt><dd>In colour, with their source below the table: earlier numbers for the
 real data set of the same name, with the same split, protocol, tolerance and leads. [pub] published
 by the authors of openecg, [ours] measured for this project, [P] read in the primary source, [S] in
@@ -302,11 +306,14 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
-    """Read a collected metric table; systems without seed get ``""``."""
+    """Read the rows of all records; of several seeds their mean, without seed ``""``."""
     table = read_tsv(path)
     if table.empty:
         raise DataError(f"{path}: no rows; at least one scored system is needed")
-    return table.fillna({"seed": ""})
+    table = _where(table.fillna({"seed": ""}), record_group=ALL)
+    scored = pd.MultiIndex.from_frame(table[["system", "dataset", "split"]])
+    is_mean = (table["seed"] == MEAN_SEED).to_numpy()
+    return table[is_mean | ~scored.isin(scored[is_mean])]
 
 
 def _where(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
@@ -323,12 +330,19 @@ def _systems(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _label(system: str, seed: str) -> str:
+    if seed == MEAN_SEED:
+        return f"{system}, mean of seeds"
     return f"{system}, seed {seed}" if seed else system
 
 
 def _number(value: object) -> str:
     """Write a rate with three decimals; none if it could not be scored."""
     return NONE if value is None or pd.isna(value) else f"{value:.3f}"  # type: ignore[call-overload]
+
+
+def _whole(count: float) -> str:
+    """Write a number of things; none where the mean of seeds has none."""
+    return NONE if pd.isna(count) else f"{count:.0f}"
 
 
 def _count(values: Iterable[int], what: str) -> str:
@@ -389,7 +403,10 @@ def _table(caption: str, head: str, body: str, notes: Sequence[str] = ()) -> str
 def _about(rows: pd.DataFrame, *more: str) -> str:
     """Say what the rows of a table rest on."""
     none = " (none from a single record)" if min(rows["n_records"]) == 1 else ""
-    seeds = sorted({seed for seed in rows["seed"] if seed}, key=int)
+    seeds = sorted({seed for seed in rows["seed"] if seed not in ("", MEAN_SEED)})
+    n_seeds = rows.loc[rows["seed"] == MEAN_SEED, "n_seeds"]
+    if len(n_seeds):
+        seeds.append(f"mean of {_count(n_seeds, 'seed')}, with the least and the largest F1")
     parts = [
         *more,
         f"{rows['split'].iloc[0]} split, {_count(rows['n_records'], 'record')}, "
@@ -425,9 +442,11 @@ def _rate(row: pd.DataFrame) -> str:
     """Write F1 and its interval, given the one row of a table that holds them, or none."""
     if row.empty:
         return NONE
-    f1, low, high = (row[name].iloc[0] for name in ("f1", "f1_lo", "f1_hi"))
+    names = ("f1", "f1_lo", "f1_hi", "f1_min", "f1_max")
+    f1, low, high, least, most = (row[name].iloc[0] for name in names)
     interval = "" if pd.isna(low) else f"<small>[{_number(low)}, {_number(high)}]</small>"
-    return _number(f1) + interval
+    extremes = "" if pd.isna(least) else f"<small>{_number(least)} to {_number(most)}</small>"
+    return _number(f1) + interval + extremes
 
 
 def _published_name(system: str) -> str:
@@ -572,7 +591,7 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                     f"{_ms(row['mean_ms'], sign='+')} ± {_ms(row['sd_ms'])}",
                     _ms(row["median_ms"]),
                     _ms(row["p95_ms"]),
-                    *(f"{int(row[name])}" for name in ("n_true", "n_pred", "n_hits")),
+                    *(_whole(row[name]) for name in ("n_true", "n_pred", "n_hits")),
                 ]
                 body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
         caption = _about(

@@ -1,4 +1,4 @@
-"""Agreement of predicted with annotated waves: frames, boundaries, errors, intervals.
+"""Agreement of predicted with annotated waves: frames, boundaries, errors.
 
 Many strips (one lead of one record in one window) are scored at once: positions of all strips lie
 in one flat array, with the number of its strip beside each position. Positions are milliseconds
@@ -29,7 +29,8 @@ TOLERANCES: dict[str, dict[str, float]] = {
 FULL_WINDOW = "full_window"
 ANNOTATED_SPAN = "annotated_span"
 UNEXCUSED = "annotated_span_unexcused"
-PROTOCOLS = (FULL_WINDOW, ANNOTATED_SPAN)
+FRAME_PROTOCOLS = (FULL_WINDOW, ANNOTATED_SPAN)
+PROTOCOLS = (*FRAME_PROTOCOLS, UNEXCUSED)
 FRAME_CLASSES = len(KINDS) + 1
 ROUNDING_MS = 1e-6  # a distance of exactly the tolerance stays a hit after adding in float64
 
@@ -71,8 +72,8 @@ class BoundaryCounts:
 
     Attributes
     ----------
-    counts : ndarray of shape (n_strips, 3), dtype int64
-        Hits, false positives, misses.
+    counts : ndarray of shape (n_protocols, n_strips, 3), dtype int64
+        For each of ``PROTOCOLS``: hits, false positives, misses.
     error_ms : ndarray of shape (n_hits,), dtype float64
         Predicted minus true time of each hit.
     error_strip : ndarray of shape (n_hits,), dtype int64
@@ -207,9 +208,22 @@ def _excused(
 ) -> npt.NDArray[np.bool_]:
     """Mark the predictions that stand for an unmarked boundary, at most one for each region."""
     excused = np.zeros(pred_ms.shape, dtype=bool)
-    for strip, first_ms, last_ms in zip(*regions, strict=True):
-        within = (pred_strip == strip) & (first_ms <= pred_ms) & (pred_ms <= last_ms) & ~excused
-        excused[np.flatnonzero(within)[:1]] = True
+    strip, first_ms, last_ms = regions
+    if not pred_ms.size or not strip.size:
+        return excused
+    pred, first, last = _line_up(
+        (pred_ms, pred_strip), (first_ms, strip), (last_ms, strip), gap_ms=0.0
+    )
+    in_time = np.argsort(pred, kind="stable")
+    begin = np.searchsorted(pred[in_time], first - ROUNDING_MS)
+    end = np.searchsorted(pred[in_time], last + ROUNDING_MS, side="right")
+    chosen, unused = [], 0  # from here on no region before has taken a prediction
+    for k in np.flatnonzero(begin < end)[np.argsort(first[begin < end], kind="stable")].tolist():
+        at = max(int(begin[k]), unused)
+        if at < end[k]:
+            chosen.append(at)
+            unused = at + 1
+    excused[in_time[chosen]] = True
     return excused
 
 
@@ -220,7 +234,6 @@ def count_boundary(
     predicted: StripWaves,
     span_ms: Floats,
     tolerance_ms: float,
-    protocol: str,
 ) -> BoundaryCounts:
     """Count hits, false positives and misses of one boundary in each strip.
 
@@ -234,23 +247,18 @@ def count_boundary(
         First and last moment that is annotated; NaN where nothing is.
     tolerance_ms : float
         Largest distance of a hit in ms, inclusive.
-    protocol : str
-        ``full_window``: every prediction that matches no truth is a false positive.
-        ``annotated_span``: not so outside the span, nor for the unmarked boundary of an
-        incompletely annotated wave, one prediction for each. ``annotated_span_unexcused``: not so
-        outside the span. All three match the same pairs.
 
     Returns
     -------
     BoundaryCounts
 
-    Raises
-    ------
-    ValueError
-        If the protocol is none of these.
+    Notes
+    -----
+    The protocols match the same pairs and differ in what else is a false positive.
+    ``full_window``: every prediction without a match. ``annotated_span_unexcused``: those of them
+    inside the span. ``annotated_span``: of these not the one that may be the unmarked boundary of
+    an incompletely annotated wave.
     """
-    if protocol not in (*PROTOCOLS, UNEXCUSED):
-        raise ValueError(f"protocol {protocol!r} is none of {', '.join((*PROTOCOLS, UNEXCUSED))}")
     n_strips = span_ms.shape[0]
     true_ms, true_strip = truth.boundary(boundary)
     pred_ms, pred_strip = predicted.boundary(boundary)
@@ -259,24 +267,24 @@ def count_boundary(
     hits = np.bincount(hit_strip, minlength=n_strips)
     misses = np.bincount(true_strip, minlength=n_strips) - hits
     rest_ms, rest_strip = np.delete(pred_ms, pairs[:, 1]), np.delete(pred_strip, pairs[:, 1])
-    if protocol != FULL_WINDOW:
-        first_ms, last_ms = span_ms[rest_strip].T
-        inside = (first_ms <= rest_ms) & (rest_ms <= last_ms)
-        rest_ms, rest_strip = rest_ms[inside], rest_strip[inside]
-        if protocol == ANNOTATED_SPAN:
-            regions = _missing_regions(truth, boundary)
-            rest_strip = rest_strip[~_excused(rest_ms, rest_strip, regions)]
-    false = np.bincount(rest_strip, minlength=n_strips)
+    first_ms, last_ms = span_ms[rest_strip].T
+    inside = (first_ms <= rest_ms) & (rest_ms <= last_ms)
+    inside_ms, inside_strip = rest_ms[inside], rest_strip[inside]
+    excused = _excused(inside_ms, inside_strip, _missing_regions(truth, boundary))
+    false_strips = {
+        FULL_WINDOW: rest_strip,
+        ANNOTATED_SPAN: inside_strip[~excused],
+        UNEXCUSED: inside_strip,
+    }
+    false = [np.bincount(false_strips[name], minlength=n_strips) for name in PROTOCOLS]
     return BoundaryCounts(
-        counts=np.stack([hits, false, misses], axis=1).astype(np.int64),
+        counts=np.stack([np.stack([hits, wrong, misses], axis=1) for wrong in false]),
         error_ms=pred_ms[pairs[:, 1]] - true_ms[pairs[:, 0]],
         error_strip=hit_strip,
     )
 
 
-def count_frames(
-    truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], *, protocol: str
-) -> Ints:
+def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]) -> Ints:
     """Count frames hit, wrongly called and missed, of each wave in each strip.
 
     Parameters
@@ -285,101 +293,43 @@ def count_frames(
         0 other, 1 P, 2 QRS, 3 T, 255 not annotated.
     predicted : ndarray of the same shape, dtype uint8
         0 to 3.
-    protocol : str
-        ``full_window``: frames that are not annotated count as other. ``annotated_span``: they do
-        not count.
 
     Returns
     -------
-    ndarray of shape (n_strips, 3, 3), dtype int64
-        For P, QRS and T: hits, false positives, misses.
+    ndarray of shape (n_protocols, n_strips, 3, 3), dtype int64
+        For each of ``FRAME_PROTOCOLS`` and P, QRS and T: hits, false positives, misses. In
+        ``full_window`` frames that are not annotated count as other, in ``annotated_span`` they do
+        not count.
 
     Raises
     ------
     ValueError
-        If the shapes or the protocol are not as said, or a label is none of these.
+        If the shapes are not as said, or a label is none of these.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol {protocol!r} is none of {', '.join(PROTOCOLS)}")
     if truth.shape != predicted.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {predicted.shape}")
     if np.any((truth >= FRAME_CLASSES) & (truth != IGNORE)) or np.any(predicted >= FRAME_CLASSES):
         raise ValueError(f"frame labels must be below {FRAME_CLASSES}, or {IGNORE} in the truth")
-    counted = truth != IGNORE
-    if protocol == FULL_WINDOW:
-        truth = np.where(counted, truth, 0).astype(np.uint8)
-        counted = np.ones_like(counted)
-    counts = []
-    for code in KINDS:
-        true, called = truth == code, predicted == code
-        parts = (true & called, ~true & called, true & ~called)
-        counts.append([np.sum(part & counted, axis=1) for part in parts])
-    per_strip: Ints = np.array(counts, dtype=np.int64).transpose(2, 0, 1)
-    return per_strip
+    n_strips = truth.shape[0]
+    true = np.minimum(truth, FRAME_CLASSES).astype(np.int64)  # not annotated: the class behind
+    cells = FRAME_CLASSES * (FRAME_CLASSES + 1)
+    codes = np.arange(n_strips)[:, None] * cells + true * FRAME_CLASSES + predicted
+    met = np.bincount(codes.ravel(), minlength=n_strips * cells)
+    met = met.reshape(n_strips, FRAME_CLASSES + 1, FRAME_CLASSES)
+    waves = list(KINDS)
+    hits = met[:, waves, waves]
+    misses = met[:, waves].sum(axis=2) - hits
+    per_protocol = []
+    for protocol in FRAME_PROTOCOLS:
+        counted = met if protocol == FULL_WINDOW else met[:, :FRAME_CLASSES]
+        false = counted[:, :, waves].sum(axis=1) - hits
+        per_protocol.append(np.stack([hits, false, misses], axis=2))
+    counts: Ints = np.stack(per_protocol).astype(np.int64)
+    return counts
 
 
-def rates(counts: npt.NDArray[np.float64 | np.int64]) -> Floats:
-    """F1, sensitivity and positive predictive value from counts.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (..., n_targets, 3)
-        Hits, false positives, misses.
-
-    Returns
-    -------
-    ndarray of shape (..., n_targets + 1, 3), dtype float64
-        F1, sensitivity, PPV of each target, and last their means over the targets that have
-        truth. A target without truth has NaN; with truth but without predictions the PPV is 0.
-    """
-    hits, false, misses = np.moveaxis(counts, -1, 0)
-    has_truth = hits + misses > 0
-    parts = np.stack([2 * hits + false + misses, hits + misses, hits + false], axis=-1)
-    upper = np.stack([2 * hits, hits, hits], axis=-1)
-    values = np.where(has_truth[..., None], upper / np.maximum(parts, 1), np.nan)
-    n_targets = np.maximum(has_truth.sum(axis=-1), 1)[..., None]
-    mean = np.nansum(values, axis=-2) / n_targets
-    mean[~has_truth.any(axis=-1)] = np.nan
-    both: Floats = np.concatenate([values, mean[..., None, :]], axis=-2)
-    return both
-
-
-def estimate(counts: Ints, *, bootstrap: int, seed: int) -> Floats:
-    """Rates of the summed counts, with 95 % intervals by resampling records.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_records, n_targets, 3), dtype int64
-        Hits, false positives, misses of each record: the unit that is resampled, because strips
-        of one record are alike.
-    bootstrap : int
-        Number of resamples. With 0, or with fewer than two records, the intervals are NaN.
-    seed : int
-        Seed of the resampling; equal seeds and numbers of records draw the same records.
-
-    Returns
-    -------
-    ndarray of shape (n_targets + 1, 3, 3), dtype float64
-        For each target and their mean: F1, sensitivity, PPV; of each the value, and the 2.5 and
-        97.5 % points of the resampled values (percentile bootstrap).
-    """
-    n_records = counts.shape[0]
-    value = rates(counts.sum(axis=0))
-    if bootstrap < 1 or n_records < 2:
-        interval = np.full((2, *value.shape), np.nan)
-    else:
-        share = np.full(n_records, 1.0 / n_records)
-        weights = np.random.default_rng(seed).multinomial(n_records, share, size=bootstrap)
-        flat = weights.astype(np.float64) @ counts.reshape(n_records, -1).astype(np.float64)
-        resampled = rates(flat.reshape(bootstrap, *counts.shape[1:]))
-        interval = np.full((2, *value.shape), np.nan)
-        known = ~np.isnan(value)
-        interval[:, known] = np.nanpercentile(resampled[:, known], [2.5, 97.5], axis=0)
-    return np.concatenate([value[None], interval]).transpose(1, 2, 0)
-
-
-def error_statistics(error_ms: Floats) -> dict[str, float]:
-    """Bias and spread of boundary errors in ms.
+def absolute_percentiles(error_ms: Floats) -> tuple[float, float]:
+    """Median and 95th percentile of the absolute errors.
 
     Parameters
     ----------
@@ -389,19 +339,13 @@ def error_statistics(error_ms: Floats) -> dict[str, float]:
 
     Returns
     -------
-    dict of str to float
-        ``mean_ms`` signed, ``sd_ms`` population, ``median_ms`` and ``p95_ms`` of the absolute
-        error; NaN without hits.
+    median_ms, p95_ms : float
+        NaN without hits.
     """
     if not error_ms.size:
-        return dict.fromkeys(("mean_ms", "sd_ms", "median_ms", "p95_ms"), np.nan)
-    size = np.abs(error_ms)
-    return {
-        "mean_ms": float(error_ms.mean()),
-        "sd_ms": float(error_ms.std()),
-        "median_ms": float(np.median(size)),
-        "p95_ms": float(np.percentile(size, 95)),
-    }
+        return np.nan, np.nan
+    median_ms, p95_ms = np.percentile(np.abs(error_ms), [50, 95])
+    return float(median_ms), float(p95_ms)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ KEPT = pa.schema(
         ("split", pa.string()),
         ("fold", pa.int32()),
         ("rhythm", pa.string()),
+        ("conduction", pa.string()),
         ("paced", pa.bool_()),
     ]
 )

@@ -7,6 +7,7 @@ import pandas as pd
 
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_tsv
+from openecg.groups import ALL
 from openecg.published import load_published
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def tabulate_stage1(*, ablation: Path, frames: Path, boundaries: Path, table: Pa
     parts = []
     for path, target in ((frames, "wave"), (boundaries, "boundary")):
         scores = read_tsv(path)
-        scores = scores[scores["lead_group"] == "all"]
+        scores = scores[(scores[["lead_group", "record_group"]] == ALL).all(axis=1)]
         missing = set(streams["system"]) - set(scores["system"])
         if missing:
             raise DataError(f"{path}: no row of {', '.join(sorted(missing))}, as in {ablation}")
@@ -76,6 +77,6 @@ def _long(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _known() -> pd.DataFrame:
     """Read the published numbers of all leads; the original's under its stream's name too."""
     known = load_published().rename(columns={"value": "known"})
-    known = known[known["lead_group"] == "all"]
+    known = known[known["lead_group"] == ALL]
     original = known[known["system"] == PUBLISHED_AS].assign(system=ORIGINAL)
     return pd.concat([known, original])[[*KEYS, "known", "source", "tag"]]

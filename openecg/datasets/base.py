@@ -42,6 +42,8 @@ class RecordInfo:
         Unique in its data set.
     rhythm : str
         Rhythm as published; empty where it is not.
+    conduction : str
+        Conduction abnormalities as published, separated by "; "; empty where none is told.
     paced : bool
         Whether the archive says that the heart is paced.
     published_split : str or None
@@ -50,6 +52,7 @@ class RecordInfo:
 
     record_id: str
     rhythm: str
+    conduction: str
     paced: bool
     published_split: str | None
 

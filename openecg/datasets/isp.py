@@ -52,7 +52,7 @@ def list_records(archive: Archive) -> list[RecordInfo]:
         ):
             if missing:
                 raise DataError(f"{archive.path}: record {min(missing)} {text}")
-        infos += [RecordInfo(f"{split}-{name}", "", False, split) for name in names]
+        infos += [RecordInfo(f"{split}-{name}", "", "", False, split) for name in names]
     return infos
 
 

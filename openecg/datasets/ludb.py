@@ -21,14 +21,15 @@ from openecg.datasets.base import (
 from openecg.errors import DataError
 
 FOLDER = "data/"
+COLUMNS = ("ID", "Rhythms", "Conduction abnormalities", "Cardiac pacing")
 SYMBOLS = frozenset("()pNt")
 
 
 def list_records(archive: Archive) -> list[RecordInfo]:
     """List the records in the order of ``RECORDS``.
 
-    The rhythm is the first line of the cell "Rhythms"; a record is paced if the cell "Cardiac
-    pacing" is not empty.
+    The rhythm is the first line of the cell "Rhythms", the conduction all lines of the cell
+    "Conduction abnormalities"; a record is paced if the cell "Cardiac pacing" is not empty.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def list_records(archive: Archive) -> list[RecordInfo]:
     record_ids = [path.removeprefix(FOLDER) for path in listed]
     check_unique(archive, "RECORDS", record_ids)
 
-    rows = read_csv(archive, "ludb.csv", ["ID", "Rhythms", "Cardiac pacing"])
+    rows = read_csv(archive, "ludb.csv", COLUMNS)
     described = [row["ID"].strip() for row in rows]
     check_unique(archive, "ludb.csv", described)
     for one, other, missing in (
@@ -58,7 +59,9 @@ def list_records(archive: Archive) -> list[RecordInfo]:
         rhythm = row["Rhythms"].strip().partition("\n")[0].strip()
         if not rhythm:
             raise DataError(f"{archive.path}: ludb.csv gives no rhythm for record {record_id}")
-        infos[record_id] = RecordInfo(record_id, rhythm, bool(row["Cardiac pacing"].strip()), None)
+        conduction = "; ".join(map(str.strip, row["Conduction abnormalities"].strip().splitlines()))
+        paced = bool(row["Cardiac pacing"].strip())
+        infos[record_id] = RecordInfo(record_id, rhythm, conduction, paced, None)
     return [infos[record_id] for record_id in record_ids]
 
 

@@ -56,7 +56,7 @@ def list_records(archive: Archive) -> list[RecordInfo]:
     """
     record_ids = archive.read_text("RECORDS").split()
     check_unique(archive, "RECORDS", record_ids)
-    return [RecordInfo(record_id, "", False, None) for record_id in record_ids]
+    return [RecordInfo(record_id, "", "", False, None) for record_id in record_ids]
 
 
 def read_record(archive: Archive, record_id: str) -> Record:

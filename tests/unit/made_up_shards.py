@@ -46,8 +46,13 @@ def shard_rows(
                 {
                     **{"dataset": dataset, "record_id": str(record), "lead": f"V{lead + 1}"},
                     **{"lead_index": 6 + lead, "split": split, "fold": record % 5},
-                    **{"rhythm": "", "paced": False, "window": 0, "window_start_ms": 0.0},
-                    **{"fs_hz": 250.0, "native_fs_hz": 500.0, "native_samples": 400},
+                    **{"rhythm": "", "conduction": "", "paced": False, "window": 0},
+                    **{
+                        "window_start_ms": 0.0,
+                        "fs_hz": 250.0,
+                        "native_fs_hz": 500.0,
+                        "native_samples": 400,
+                    },
                     "signal": (signal + rng.normal(0, 0.05, N_SAMPLES)).astype(np.float32),
                     **marked(waves),
                 }

@@ -42,7 +42,7 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
         for protocol in PROTOCOLS:
             for group in ("all", "II"):
                 place = PLACE | {"system": system, "seed": "", "protocol": protocol}
-                place |= {"lead_group": group} | SCORES
+                place |= {"lead_group": group, "record_group": "all"} | SCORES
                 frames += [
                     place | {"wave": wave, "f1": 0.1 * n + 0.01 * i}
                     for i, wave in enumerate(("P", "QRS", "T", "mean_wave"))

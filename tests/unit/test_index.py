@@ -41,6 +41,7 @@ def test_one_row_per_record_in_order_and_parts_are_contiguous(tmp_path: Path) ->
     assert Counter(row["split"] for row in got) == {"train": 2, "val": 1}
     assert [row["paced"] for row in got] == [False, True, False]
     assert got[1]["rhythm"] == "Atrial fibrillation"
+    assert got[2]["conduction"] == "I degree av block; Left anterior hemiblock"
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:

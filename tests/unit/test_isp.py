@@ -29,7 +29,7 @@ def test_lists_both_splits_and_keeps_records_of_one_name_apart(tmp_path: Path) -
         ("train-3", "train"),
         ("test-1", "test"),
     ]
-    assert {(info.rhythm, info.paced) for info in infos} == {("", False)}
+    assert {(info.rhythm, info.conduction, info.paced) for info in infos} == {("", "", False)}
 
 
 def test_reads_twelve_leads_in_mv_with_one_annotation(tmp_path: Path) -> None:

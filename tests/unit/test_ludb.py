@@ -18,7 +18,7 @@ HEA = files_of("1", fs_hz=500, n_samples=500)["1.hea"]
 DAT = files_of("1", fs_hz=500, n_samples=500)["1.dat"]
 
 
-def test_lists_records_with_rhythm_and_pacing(tmp_path: Path) -> None:
+def test_lists_records_with_rhythm_conduction_and_pacing(tmp_path: Path) -> None:
     with Archive(write_zip(tmp_path / "x.zip", "ludb")) as archive:
         infos = ludb.list_records(archive)
     assert [info.record_id for info in infos] == ["1", "2", "10"]
@@ -27,6 +27,9 @@ def test_lists_records_with_rhythm_and_pacing(tmp_path: Path) -> None:
         "Atrial fibrillation",
         "Sinus rhythm",
     ]
+    assert [info.conduction for info in infos] == (
+        ["", "", "I degree av block; Left anterior hemiblock"]
+    )
     assert [info.paced for info in infos] == [False, True, False]
     assert {info.published_split for info in infos} == {None}
 
@@ -63,8 +66,11 @@ LISTS: list[tuple[str, Mapping[str, bytes | None]]] = [
     ("RECORDS lists '../1'", {"RECORDS": b"../1\n"}),
     ("ludb.csv lacks record 3", {"RECORDS": b"data/1\ndata/2\ndata/10\ndata/3\n"}),
     ("RECORDS lacks record 10", {"RECORDS": b"data/1\ndata/2\n"}),
-    ("no column Rhythms", {"ludb.csv": b"ID,Sex,Cardiac pacing\n1,F,\n"}),
-    ("no cell for Rhythms, Cardiac pacing", {"ludb.csv": (CSV_HEAD + "1,F\n").encode()}),
+    ("no column Rhythms, Conduction abnormalities", {"ludb.csv": b"ID,Sex,Cardiac pacing\n1,F,\n"}),
+    (
+        "no cell for Rhythms, Conduction abnormalities, Cardiac pacing",
+        {"ludb.csv": (CSV_HEAD + "1,F\n").encode()},
+    ),
     ("ludb.csv lists record 1 twice", {"ludb.csv": (CSV_HEAD + 2 * LUDB_ROWS["1"]).encode()}),
     (
         "no rhythm for record 1",
@@ -188,6 +194,7 @@ def test_real_ludb_is_read_as_wfdb_reads_it(
         ["8", "34", "45", "72", "74", "90", "93", "95", "104", "111"]
     )
     assert len({info.rhythm for info in infos}) == 7
+    assert sum(bool(info.conduction) for info in infos) == 66
     truth = wfdb.rdrecord(str(tmp_path / "34"))
     for lead, expected in zip(record.leads, truth.p_signal.T, strict=True):
         np.testing.assert_array_equal(lead.signal, expected.astype(np.float32))

@@ -13,7 +13,7 @@ import pytest
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_parquet
 from openecg.metrics import collect_metrics, score_boundaries, score_frames
-from openecg.score import PROTOCOLS, TOLERANCES
+from openecg.score import FRAME_PROTOCOLS, PROTOCOLS, TOLERANCES
 from openecg.waves import BOUNDARIES, IGNORE
 
 NAN = np.nan
@@ -33,6 +33,9 @@ def strip(record_id: str, lead: str, split: str = "validation", window: int = 0)
         "lead": lead,
         "split": split,
         "window": window,
+        "rhythm": "",
+        "conduction": "",
+        "paced": False,
         "labels": labels,
         "wave_kind": [1, 2, 3, 2],
         "on_ms": [1000.0, 1200.0, 1600.0, 1750.0],
@@ -68,24 +71,29 @@ def write(path: Path, rows: Iterable[Strip]) -> Path:
 
 
 def score(
-    folder: Path, truth: list[Strip], predicted: list[Strip], bootstrap: int = 50
+    folder: Path, truth: list[Strip], *seeds: list[Strip], bootstrap: int = 50
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score with the truth spread over two shards, in reverse order."""
+    """Score predictions of one or more seeds, the truth spread over two shards in reverse order."""
     half = len(truth) // 2
     shards = [
         write(folder / "s1.parquet", truth[half:]),
         write(folder / "s0.parquet", truth[:half]),
     ]
-    predictions = write(folder / "p.parquet", predicted)
+    predictions = [write(folder / f"p{i}.parquet", rows) for i, rows in enumerate(seeds)]
     frames, boundaries = folder / "frames.tsv", folder / "boundaries.tsv"
-    how = {"predictions": predictions, "shards": shards, "bootstrap": bootstrap, "seed": 0}
+    how: dict[str, Any] = {
+        "predictions": predictions,
+        "shards": shards,
+        "bootstrap": bootstrap,
+        "seed": 0,
+    }
     score_frames(table=frames, **how)
     score_boundaries(table=boundaries, **how)
     return read_tsv(frames), read_tsv(boundaries)
 
 
 def one(table: pd.DataFrame, **chosen: object) -> pd.Series:
-    for name, value in chosen.items():
+    for name, value in ({"record_group": "all"} | chosen).items():
         table = table[table[name] == value]
     assert len(table) == 1
     return table.iloc[0]
@@ -100,26 +108,33 @@ def test_a_perfect_prediction_scores_one_in_every_row(tmp_path: Path) -> None:
     frames, boundaries = score(tmp_path, truth, [perfect(row) for row in reversed(truth)])
     assert (
         " ".join(frames.columns)
-        == "system seed dataset split protocol lead_group wave f1 f1_lo f1_hi sensitivity ppv"
-        " tp fp fn n_records n_sequences bootstrap"
+        == "system seed dataset split protocol lead_group record_group wave"
+        " f1 f1_lo f1_hi f1_min f1_max sensitivity ppv"
+        " tp fp fn n_records n_sequences n_seeds bootstrap"
     )
     assert (
         " ".join(boundaries.columns)
-        == "system seed dataset split protocol tolerance lead_group boundary tolerance_ms"
-        " f1 f1_lo f1_hi sensitivity sensitivity_lo sensitivity_hi ppv ppv_lo ppv_hi"
-        " mean_ms sd_ms median_ms p95_ms n_true n_pred n_hits n_boundaries"
-        " n_records n_sequences bootstrap"
+        == "system seed dataset split protocol tolerance lead_group record_group boundary"
+        " tolerance_ms f1 f1_lo f1_hi f1_min f1_max sensitivity sensitivity_lo sensitivity_hi"
+        " ppv ppv_lo ppv_hi mean_ms mean_ms_lo mean_ms_hi sd_ms sd_ms_lo sd_ms_hi median_ms p95_ms"
+        " false_per_10_s false_per_10_s_lo false_per_10_s_hi n_true n_pred n_hits n_boundaries"
+        " n_records n_sequences n_seeds bootstrap"
     )
     for table in (frames, boundaries):
         rates = table[["f1", "f1_lo", "f1_hi", "sensitivity", "ppv"]]
         assert (rates == 1).all().all()
         assert (table["n_records"] == 2).all()
-        assert set(table["lead_group"]) == {"all", "II", "limb", "precordial", "first"}
-        assert list(table["protocol"].unique()) == list(PROTOCOLS)
         sizes = table.groupby("lead_group")["n_sequences"].unique().map(list).to_dict()
-        assert sizes == {"all": [4], "II": [2], "limb": [2], "precordial": [2], "first": [2]}
-    assert len(frames) == 2 * 5 * 4
-    assert len(boundaries) == 2 * 2 * 5 * 7
+        assert sizes.pop("all") == [4]
+        assert sizes == {name: [2] for name in ("II", "V1", "limb", "precordial", "first")}
+        assert set(table["record_group"]) == {"all"}
+        assert set(table["n_seeds"]) == {1}
+        assert table[["f1_min", "f1_max"]].isna().all().all()
+    assert list(frames["protocol"].unique()) == list(FRAME_PROTOCOLS)
+    assert list(boundaries["protocol"].unique()) == list(PROTOCOLS)
+    assert len(frames) == 2 * 6 * 4
+    assert len(boundaries) == 3 * 2 * 6 * 7
+    assert (boundaries["false_per_10_s"].dropna() == 0).all()
     macro = one(
         boundaries,
         protocol="annotated_span",
@@ -157,6 +172,8 @@ def test_marks_outside_the_span_and_of_incomplete_waves(tmp_path: Path) -> None:
     off = one(table, boundary="QRS_off", protocol="annotated_span", **where)
     assert list(off[["n_true", "n_pred", "n_hits"]]) == [4, 4, 4]
     assert one(table, boundary="QRS_off", protocol="full_window", **where)["n_pred"] == 12
+    unexcused = one(table, boundary="QRS_off", protocol="annotated_span_unexcused", **where)
+    assert list(unexcused[["n_true", "n_pred", "n_hits"]]) == [4, 4, 4]  # 1850 is outside the span
 
 
 def test_errors_of_a_lead_group_are_of_its_leads(tmp_path: Path) -> None:
@@ -245,6 +262,7 @@ def test_equal_inputs_in_another_order_give_equal_bytes(tmp_path: Path) -> None:
         (lambda rows: [*rows, rows[0]], "ludb record 2 lead II window 0 is there twice"),
         (lambda rows: [perfect(strip("2", "II", split="train"))], "not in split 'train'"),
         (lambda rows: [*rows[1:], rows[0] | {"seed": "1"}], r"seed must be the same.*'0', '1'"),
+        (lambda rows: [row | {"split": "tuning"} for row in rows], "not in split 'train'"),
         (lambda rows: [rows[0] | {"frames": rows[0]["frames"][:-1]}, *rows[1:]],
          "record 2 lead II window 0 has 499|record 2 lead V1 window 0 has 500 frames"),
         (lambda rows: [row | {"frames": np.full(500, 4)} for row in rows], "must be below 4"),
@@ -265,13 +283,15 @@ def test_predictions_that_do_not_fit_are_refused_by_name(
 
 def test_no_shards_and_no_rows_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", [perfect(strip("1", "II"))])
-    how = {"table": tmp_path / "t.tsv", "bootstrap": 0, "seed": 0}
+    how: dict[str, Any] = {"table": tmp_path / "t.tsv", "bootstrap": 0, "seed": 0}
+    with pytest.raises(DataError, match="no predictions"):
+        score_frames(predictions=[], shards=[path], **how)
     with pytest.raises(DataError, match="no shards"):
-        score_frames(predictions=path, shards=[], **how)
+        score_frames(predictions=[path], shards=[], **how)
     empty = tmp_path / "e.parquet"
     write_parquet(pa.parquet.read_table(path).slice(0, 0), empty)
     with pytest.raises(DataError, match=r"e\.parquet: no rows"):
-        score_boundaries(predictions=empty, shards=[path], **how)
+        score_boundaries(predictions=[empty], shards=[path], **how)
 
 
 def test_collected_tables_are_sorted_and_keep_their_text(tmp_path: Path) -> None:
@@ -311,6 +331,116 @@ def test_tables_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         collect_metrics(tables=[], table=made)
 
 
+def test_seeds_get_rows_of_their_own_and_one_of_their_mean(tmp_path: Path) -> None:
+    truth = [strip(r, lead) for r in "abcdef" for lead in ("II", "V1")]
+    silent = {"wave_kind": [], "on_ms": [], "off_ms": [], "frames": np.zeros(500, dtype=np.uint8)}
+    seeds = []
+    for seed, deaf in (("10", "ab"), ("2", "abcd")):
+        rows = [perfect(r, seed=seed, **(silent if r["record_id"] in deaf else {})) for r in truth]
+        for row in rows:
+            row["on_ms"] = [time + int(seed) for time in row["on_ms"]]
+        seeds.append(rows)
+    frames, boundaries = score(tmp_path, truth, *seeds, bootstrap=500)
+    for table, target in ((frames, {"wave": "P"}), (boundaries, {"boundary": "P_off"})):
+        assert list(dict.fromkeys(table["seed"])) == ["2", "10", "mean"]
+        where = {"protocol": "full_window", "lead_group": "all", **target}
+        if table is boundaries:
+            where["tolerance"] = "martinez"
+        low, high, mean = (one(table, seed=seed, **where) for seed in ("2", "10", "mean"))
+        assert (low["f1"], high["f1"]) == (pytest.approx(1 / 2), pytest.approx(4 / 5))
+        assert mean["f1"] == pytest.approx((low["f1"] + high["f1"]) / 2)
+        assert (mean["f1_min"], mean["f1_max"]) == (low["f1"], high["f1"])
+        assert mean["sensitivity"] == pytest.approx((1 / 3 + 2 / 3) / 2)
+        assert mean["f1_lo"] < mean["f1"] < mean["f1_hi"]
+        assert list(table.groupby("seed")["n_seeds"].unique().loc[["2", "10", "mean"]]) == (
+            [[1], [1], [2]]
+        )
+        assert (mean["n_records"], mean["n_sequences"]) == (6, 12)
+        assert table[table["seed"] != "mean"][["f1_min", "f1_max"]].isna().all().all()
+    assert mean["n_true"] == low["n_true"] == 12
+    assert np.isnan(mean["n_pred"])
+    where = {"protocol": "annotated_span", "tolerance": "martinez", "lead_group": "all"}
+    errors = [one(boundaries, seed=s, boundary="P_on", **where)["mean_ms"] for s in ("2", "10")]
+    assert errors == [2, 10]
+    assert one(boundaries, seed="mean", boundary="P_on", **where)["mean_ms"] == 6
+    assert one(boundaries, seed="mean", boundary="P_on", **where)["median_ms"] == 6
+
+
+def test_all_seeds_must_predict_the_same(tmp_path: Path) -> None:
+    truth = four()
+    first = [perfect(row) for row in truth]
+    for change, message in (
+        ({"system": "G"}, r"p1\.parquet: system 'G' differs from 'F' of .*p0\.parquet"),
+        ({"split": "all"}, r"p1\.parquet: split 'all' differs from 'validation'"),
+        ({"seed": "0"}, r"p1\.parquet: seed '0' is also that of .*p0\.parquet"),
+    ):
+        second = [perfect(row) | {"seed": "1"} | change for row in truth]
+        with pytest.raises(DataError, match=message):
+            score(tmp_path, truth, first, second)
+    with pytest.raises(
+        DataError, match=r"p1\.parquet: ludb record 10 lead II window 0 .*and 1 more"
+    ):
+        score(tmp_path, truth, first, [perfect(row, seed="1") for row in truth[:2]])
+
+
+def test_split_all_is_every_record_and_tuning_the_predicted_ones_of_train(tmp_path: Path) -> None:
+    held_out = [strip("1", lead) for lead in ("II", "V1")]
+    train = [strip(r, lead, split="train") for r in "23" for lead in ("II", "V1")]
+    truth = [*held_out, *train]
+    frames, _ = score(tmp_path, truth, [perfect(row, split="all") for row in truth])
+    assert set(frames["split"]) == {"all"}
+    assert frames["n_records"].max() == 3
+    with pytest.raises(DataError, match=r"record 3 lead II window 0 .*is in .*, but not predicted"):
+        score(tmp_path, truth, [perfect(row, split="all") for row in truth[:4]])
+    tuned = [perfect(row, split="tuning") for row in train[:2]]
+    frames, _ = score(tmp_path, truth, tuned)
+    assert set(frames["split"]) == {"tuning"}
+    assert (frames["n_records"].max(), frames["n_sequences"].max()) == (1, 2)
+    with pytest.raises(DataError, match="record 2 lead V1 window 0 is in split 'train'"):
+        score(tmp_path, truth, tuned[:1])
+    with pytest.raises(DataError, match=r"record 3 lead II window 0 .*is in split 'train'"):
+        score(tmp_path, truth, tuned, [perfect(row, split="tuning", seed="1") for row in train])
+    with pytest.raises(DataError, match=r"record 1 lead II window 0 .*not in split 'train'"):
+        score(tmp_path, truth, [perfect(row, split="tuning") for row in truth])
+
+
+def test_a_group_of_records_is_scored_by_itself(tmp_path: Path) -> None:
+    truth = [strip(r, lead) for r in ("af", "sinus") for lead in TWELVE]
+    for row in truth:
+        row["rhythm"] = "Sinus rhythm"
+        if row["record_id"] == "af":  # no P wave
+            row |= {"rhythm": "Atrial fibrillation", "wave_kind": [2, 3, 2]}
+            row |= {name: row[name][1:] for name in ("on_ms", "peak_ms", "off_ms")}
+    late = [
+        perfect(row, wave_kind=[1, 2, 3, 2, 1], on_ms=[1000, 1220, 1600, 1750, 1500.0],
+                off_ms=[1100, 1300, 1700, NAN, 1550])
+        for row in truth
+    ]  # fmt: skip
+    _, table = score(tmp_path, truth, late)
+    groups = ("all", "AF_flutter", "sinus_rhythm", "other_rhythm")
+    assert set(table["record_group"]) == set(groups)
+    where = {"protocol": "annotated_span", "tolerance": "martinez"}
+    for lead, n_leads in (("all", 12), ("II", 1)):
+        for group in groups:
+            row = one(table, record_group=group, lead_group=lead, boundary="QRS_on", **where)
+            assert row["n_sequences"] == n_leads * (2 if group == "all" else 1)
+            assert row["mean_ms"] == 10
+    assert set(table[table["record_group"] != "all"]["lead_group"]) == {"all", "II"}
+    where |= {"lead_group": "all", "boundary": "P_on"}
+    sinus, flutter = (one(table, record_group=g, **where) for g in ("sinus_rhythm", "AF_flutter"))
+    assert flutter["false_per_10_s"] == pytest.approx(
+        2 / 0.075, rel=1e-5
+    )  # two in each span of 750 ms
+    assert sinus["false_per_10_s"] == pytest.approx(1 / 0.075, rel=1e-5)
+    assert np.isnan(flutter["f1"])
+    both = one(table, record_group="all", **where)
+    assert both["false_per_10_s"] == pytest.approx(1.5 / 0.075, rel=1e-5)
+    assert both["false_per_10_s_lo"] == sinus["false_per_10_s"]
+    assert both["false_per_10_s_hi"] == flutter["false_per_10_s"]
+    full = table[(table["protocol"] == "full_window") | (table["boundary"] == "macro")]
+    assert full["false_per_10_s"].isna().all()
+
+
 def test_forty_one_records_of_twelve_leads_take_under_two_seconds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     truth, predicted = [], []
@@ -320,15 +450,24 @@ def test_forty_one_records_of_twelve_leads_take_under_two_seconds(tmp_path: Path
             on = np.sort(np.arange(36) * 270.0 + rng.integers(0, 100, 36))
             row |= {"wave_kind": np.tile([1, 2, 3], 12), "on_ms": on, "off_ms": on + 100}
             row |= {"peak_ms": on + 50, "span_on_ms": on[3], "span_off_ms": on[30]}
+            row |= {"rhythm": ("Sinus rhythm", "Atrial flutter, typical")[record % 2]}
+            row |= {"conduction": ("", "I degree av block")[record % 3 == 0]}
+            row |= {"paced": record % 5 == 0}
             truth.append(row)
             moved = {name: row[name] + rng.normal(0, 30, 36) for name in ("on_ms", "off_ms")}
             frames = rng.integers(0, 4, 500, dtype=np.uint8)
             predicted.append(
                 perfect(row) | moved | {"wave_kind": row["wave_kind"], "frames": frames}
             )
-    shards = [write(tmp_path / "s.parquet", truth)]
-    how = {"predictions": write(tmp_path / "p.parquet", predicted), "shards": shards, "seed": 0}
+    how: dict[str, Any] = {
+        "predictions": [write(tmp_path / "p.parquet", predicted)],
+        "shards": [write(tmp_path / "s.parquet", truth)],
+        "bootstrap": 1000,
+        "seed": 0,
+    }
     begin = time.process_time()
-    score_boundaries(table=tmp_path / "b.tsv", bootstrap=1000, **how)
-    score_frames(table=tmp_path / "f.tsv", bootstrap=1000, **how)
+    score_boundaries(table=tmp_path / "b.tsv", **how)
+    score_frames(table=tmp_path / "f.tsv", **how)
     assert time.process_time() - begin < 2
+    table = read_tsv(tmp_path / "b.tsv")
+    assert table.groupby(["lead_group", "record_group"]).ngroups == 3 + 12 + 2 * 5

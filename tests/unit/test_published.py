@@ -1,6 +1,7 @@
 """The published numbers are complete, sourced, tagged and said once."""
 
-from openecg.metrics import BOUNDARY_ROWS, FRAME_ROWS, LEAD_GROUPS
+from openecg.groups import LEAD_GROUPS
+from openecg.metrics import BOUNDARY_ROWS, FRAME_ROWS
 from openecg.published import load_published
 
 WHERE = ["system", "dataset", "split", "protocol", "tolerance", "lead_group", "metric", "target"]

@@ -16,8 +16,8 @@ def test_both_leads_carry_the_marks_of_the_expert(tmp_path: Path) -> None:
         infos = qtdb.list_records(archive)
         first, second = (qtdb.read_record(archive, info.record_id) for info in infos)
     assert [info.record_id for info in infos] == ["sel100", "sel30"]
-    assert {(info.rhythm, info.paced, info.published_split) for info in infos} == {
-        ("", False, None)
+    assert {(info.rhythm, info.conduction, info.paced, info.published_split) for info in infos} == {
+        ("", "", False, None)
     }
     assert [(lead.name, lead.lead_index) for lead in first.leads] == [("MLII", 1), ("V5", 10)]
     assert [(lead.name, lead.lead_index) for lead in second.leads] == [("ECG1", 1), ("D3", 2)]

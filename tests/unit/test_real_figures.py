@@ -58,14 +58,15 @@ def scores(folder: Path, method: str, pacer: str) -> tuple[pd.DataFrame, pd.Data
     for step in (score_frames, score_boundaries):
         table = folder / f"{method}.{step.__name__}.tsv"
         step(
-            predictions=predictions,
+            predictions=[predictions],
             shards=[folder / "shard.parquet"],
             table=table,
             bootstrap=10,
             seed=0,
         )
         scored = read_tsv(table)
-        tables.append(scored[scored["lead_group"] == "all"])
+        every = (scored["lead_group"] == "all") & (scored["record_group"] == "all")
+        tables.append(scored[every])
     return tables[0], tables[1]
 
 

@@ -50,7 +50,7 @@ def test_one_row_per_record_and_lead_in_the_order_of_the_index(
     assert list(dict.fromkeys(row["record_id"] for row in rows)) == list(listed)
     assert len({(row["record_id"], row["lead"]) for row in rows}) == n_rows
     for row in rows:
-        for name in ("dataset", "split", "fold", "rhythm", "paced"):
+        for name in ("dataset", "split", "fold", "rhythm", "conduction", "paced"):
             assert row[name] == listed[row["record_id"]][name]
         assert row["wave_kind"] == [P, QRS, T]
         marks = [row[name] for name in ("wave_on", "wave_peak", "wave_off")]

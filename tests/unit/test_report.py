@@ -16,7 +16,7 @@ import pytest
 
 from openecg import report as module
 from openecg.errors import DataError
-from openecg.files import write_tsv
+from openecg.files import read_tsv, write_tsv
 from openecg.report import choose_strips, headline, print_headline, write_report
 from openecg.waves import BOUNDARIES
 
@@ -33,6 +33,7 @@ def _scores(dataset: str, **columns: tuple[object, ...]) -> pd.DataFrame:
     for (system, seed), values in itertools.product(SYSTEMS, itertools.product(*columns.values())):
         rows.append(
             {"system": system, "seed": seed, "dataset": dataset, "split": SPLIT}
+            | {"record_group": "all", "n_seeds": 1, "f1_min": np.nan, "f1_max": np.nan}
             | dict(zip(names, values, strict=True))
             | {"f1": 0.81, "f1_lo": 0.72, "f1_hi": 0.93, "sensitivity": 0.84, "ppv": 0.85}
             | {"mean_ms": -0.04, "sd_ms": 9.1, "median_ms": 6.5, "p95_ms": 21.0, "tolerance_ms": 50}
@@ -237,6 +238,29 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
         assert "95 % intervals from 100 bootstrap resamples" in table
         assert "annotated_span" in table
         assert "[0.720, 0.930]" in table
+
+
+def test_of_several_seeds_the_mean_is_shown_with_its_range(
+    inputs: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (inputs["frames"], inputs["boundaries"]):
+        table = read_tsv(path)
+        one = table[(table["system"] == "F") & (table["seed"] == "0")]
+        mean = one.assign(seed="mean", n_seeds=2, n_pred=np.nan, f1_min=0.801, f1_max=0.821)
+        write_tsv(pd.concat([table, mean, table.assign(record_group="paced", f1=0.123)]), path)
+    write_report(**inputs)
+    page = inputs["report"].read_text()
+    scores = "".join(part for part in _parts(page, REAL) if "seeds of the trained" in part)
+    assert "F, mean of seeds" in scores
+    assert "F, seed 0" not in scores
+    assert "0.810<small>[0.720, 0.930]</small><small>0.801 to 0.821</small>" in scores
+    assert "mean of 2 seeds, with the least and the largest F1" in scores
+    assert "0.123" not in scores  # of a group of records
+    places = {name: inputs[name] for name in ("frames", "boundaries", "report")}
+    print_headline(**places)
+    printed = capsys.readouterr().out
+    assert "F, mean of seeds" in printed
+    assert "F, seed" not in printed
 
 
 def test_streams_are_compared_with_their_losses_and_times(page: str) -> None:

@@ -51,6 +51,7 @@ def lead(
         "split": "train",
         "fold": 3,
         "rhythm": "Sinus rhythm",
+        "conduction": "I degree av block",
         "paced": False,
         "fs_hz": fs_hz,
         "signal": signal,
@@ -111,6 +112,7 @@ def test_rows_of_every_layout(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert np.isnan(rows[0]["on_ms"][2])
     assert (rows[0]["span_on_ms"], rows[0]["span_off_ms"]) == (1058.0, 8648.0)
     assert (rows[0]["rhythm"], rows[0]["fold"], rows[0]["paced"]) == ("Sinus rhythm", 3, False)
+    assert {row["conduction"] for row in rows} == {"I degree av block"}
     assert "6 windows of 5 leads, none of 1 leads without marks" in caplog.text
     assert " marks, 0 more outside all windows" in caplog.text
 

@@ -229,6 +229,7 @@ def test_the_loader_gives_what_was_constructed(layout: str, made: Made, truth: T
         for info, record in zip(infos, truth(layout), strict=True):
             if layout == "ludb":
                 assert info.rhythm == record.strip.kind.rhythm.partition("\n")[0]
+                assert info.conduction == record.strip.kind.conduction
                 assert info.paced == bool(record.strip.kind.pacing)
             if layout == "isp":
                 assert info.published_split == record.split

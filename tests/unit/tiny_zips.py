@@ -17,11 +17,11 @@ MARKS = (
 )
 TOP = {"ludb": "ludb-1.0.1", "qtdb": "qt-database-1.0.0", "isp": "isp_delineation_dataset"}
 TARGET = "[(1, 300, 400), (0, 100, 200), (2, 500, 700)]"
-CSV_HEAD = "ID,Sex,Age,Rhythms,Cardiac pacing\n"
+CSV_HEAD = "ID,Sex,Age,Rhythms,Conduction abnormalities,Cardiac pacing\n"
 LUDB_ROWS = {
-    "1": '1,"F\n","51\n",Sinus rhythm,\n',
-    "2": '2,"M\n","64\n","Atrial fibrillation\nAberrant conduction",Pacemaker\n',
-    "10": '10,"M\n","53\n",Sinus rhythm ,\n',
+    "1": '1,"F\n","51\n",Sinus rhythm,,\n',
+    "2": '2,"M\n","64\n","Atrial fibrillation\nAberrant conduction",,Pacemaker\n',
+    "10": '10,"M\n","53\n",Sinus rhythm ,"I degree av block\nLeft anterior hemiblock\n",\n',
 }
 
 

@@ -1,0 +1,245 @@
+"""Predictions of all seeds of one system, joined with the marks they are scored against."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from openecg.errors import DataError
+from openecg.files import read_parquet
+from openecg.score import StripWaves
+from openecg.waves import QRS, T
+
+TRAIN = "train"
+# Splits of predictions that are none of shards: out of fold over all records of a data set, and
+# out of fold inside its training records.
+EVERY_RECORD, TUNING = "all", "tuning"
+KEYS = ["dataset", "record_id", "lead", "window"]
+SYSTEM = ["system", "seed", "dataset", "split"]
+DESCRIBED = ["rhythm", "conduction", "paced"]
+MARKS = ["wave_kind", "on_ms", "off_ms"]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ScoredSplit:
+    """The strips of one split from both sides, sorted by their keys.
+
+    Attributes
+    ----------
+    system, dataset, split : str
+        As in the predictions.
+    seeds : list of str
+        In ascending order; ``""`` for a system without.
+    predictions, shards : list of Path
+        Where the strips come from, for messages; predictions one for each seed.
+    found : list of pa.Table
+        Predictions of each seed.
+    truth : pa.Table
+        Rows of the shards, with ``is_first``: whether the lead comes first in its record.
+    """
+
+    system: str
+    dataset: str
+    split: str
+    seeds: list[str]
+    predictions: list[Path]
+    shards: list[Path]
+    found: list[pa.Table]
+    truth: pa.Table
+
+    @property
+    def record(self) -> Rows:
+        """Number of the record of each strip; the strips of a record are neighbours."""
+        _, codes = np.unique(self.truth["record_id"].to_pylist(), return_inverse=True)
+        return codes.astype(np.int64)
+
+    def described(self) -> pd.DataFrame:
+        """Describe each strip as `openecg.groups.group_strips` takes it."""
+        columns = ["record_id", "lead", *DESCRIBED, "is_first"]
+        strips: pd.DataFrame = self.truth.select(columns).to_pandas()
+        waves = self.true_waves()
+        for name, kind in (("n_qrs_on", QRS), ("n_t_on", T)):
+            marked = waves.strip[(waves.kind == kind) & ~np.isnan(waves.on_ms)]
+            strips[name] = np.bincount(marked, minlength=len(strips))
+        return strips
+
+    def true_waves(self) -> StripWaves:
+        """Gather the annotated waves of all strips."""
+        return _strip_waves(self.truth, self.shards[0].parent)
+
+    def called_waves(self) -> list[StripWaves]:
+        """Gather the predicted waves of all strips, for each seed."""
+        return [_strip_waves(*one) for one in zip(self.found, self.predictions, strict=True)]
+
+    def true_frames(self) -> npt.NDArray[np.uint8]:
+        """Return the frame labels of all strips, shape (n_strips, n_frames)."""
+        return _frames(self.truth, "labels", self.shards[0].parent)
+
+    def called_frames(self) -> list[npt.NDArray[np.uint8]]:
+        """Return the predicted frames of all strips, for each seed."""
+        return [_frames(t, "frames", p) for t, p in zip(self.found, self.predictions, strict=True)]
+
+
+def read_scored_split(
+    predictions: list[Path], shards: list[Path], *, found: list[str], truth: list[str]
+) -> ScoredSplit:
+    """Read the predicted strips from both sides.
+
+    Parameters
+    ----------
+    predictions : list of Path
+        All seeds of one system on one split of one data set, a file for each.
+    shards : list of Path
+        All shards of that data set.
+    found, truth : list of str
+        Columns to read from either side besides the keys, and what groups the strips.
+
+    Returns
+    -------
+    ScoredSplit
+        A split ``all`` holds the strips of all shards, ``tuning`` those of the predicted records
+        of ``train``, any other those of the same name.
+
+    Raises
+    ------
+    DataError
+        If the predictions are not as said, or do not hold the same strips as the shards: all of
+        the split, whole records in ``tuning``.
+    """
+    if not predictions:
+        raise DataError("no predictions to score")
+    if not shards:
+        raise DataError(f"{predictions[0]}: no shards to score against")
+    pred = {path: read_parquet(path, columns=[*SYSTEM, *KEYS[1:], *found]) for path in predictions}
+    names = {path: _system_of(table, path) for path, table in pred.items()}
+    ordered = sorted(predictions, key=lambda path: (len(names[path]["seed"]), names[path]["seed"]))
+    first = names[ordered[0]]
+    for before, path in itertools.pairwise(ordered):
+        for name in ("system", "dataset", "split"):
+            if names[path][name] != first[name]:
+                raise DataError(
+                    f"{path}: {name} {names[path][name]!r} differs from {first[name]!r} of "
+                    f"{ordered[0]}; one table is of one {name}"
+                )
+        if names[path]["seed"] == names[before]["seed"]:
+            raise DataError(f"{path}: seed {names[path]['seed']!r} is also that of {before}")
+    of_shards = ["split", *KEYS, *DESCRIBED, *truth, *(n for n in MARKS if n not in truth)]
+    both = pa.concat_tables(read_parquet(path, columns=of_shards) for path in shards)
+    both = _with_first(both).filter(pa.array(_chosen(both, first["split"], list(pred.values()))))
+    side = _index(both, shards[0].parent)
+    order = side.sort_values()
+    place = {EVERY_RECORD: "", TUNING: f"split {TRAIN!r} of "}.get(
+        first["split"], f"split {first['split']!r} of "
+    )
+    tables = []
+    for path in ordered:
+        own = _index(pred[path], path)
+        for one, other, text in ((own, side, "is predicted, but not in"), (side, own, "is in")):
+            alone = one.difference(other)
+            if len(alone):
+                more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+                but = ", but not predicted" if one is side else ""
+                where = f"{place}{shards[0].parent}{but}"
+                raise DataError(f"{path}: {_name(alone[0])}{more} {text} {where}")
+        tables.append(pred[path].take(own.get_indexer(order)))
+    return ScoredSplit(
+        system=first["system"],
+        dataset=first["dataset"],
+        split=first["split"],
+        seeds=[names[path]["seed"] for path in ordered],
+        predictions=ordered,
+        shards=shards,
+        found=tables,
+        truth=both.take(side.get_indexer(order)),
+    )
+
+
+def _system_of(table: pa.Table, path: Path) -> dict[str, str]:
+    """Return system, seed, data set and split of a prediction file, which must be the same."""
+    if not table.num_rows:
+        raise DataError(f"{path}: no rows; one per strip of the split is needed")
+    for name in SYSTEM:
+        values = sorted(map(str, table[name].unique().to_pylist()))
+        if len(values) != 1:
+            raise DataError(f"{path}: {name} must be the same in all rows, found {values}")
+    return {name: str(table[name][0].as_py()) for name in SYSTEM}
+
+
+def _with_first(shards: pa.Table) -> pa.Table:
+    """Mark the strips whose lead comes first in its record."""
+    keys = shards.select(["dataset", "record_id", "lead"]).to_pandas()
+    first = keys.groupby(["dataset", "record_id"], sort=False)["lead"].transform("first")
+    return shards.append_column("is_first", pa.array(keys["lead"] == first))
+
+
+def _chosen(shards: pa.Table, split: str, predictions: list[pa.Table]) -> npt.NDArray[np.bool_]:
+    """Tell which rows of the shards a prediction of a split must hold."""
+    if split == EVERY_RECORD:
+        return np.ones(shards.num_rows, dtype=bool)
+    of_split: npt.NDArray[np.bool_] = shards["split"].to_numpy() == (
+        TRAIN if split == TUNING else split
+    )
+    if split == TUNING:
+        predicted = {record for one in predictions for record in one["record_id"].to_pylist()}
+        of_split &= np.isin(shards["record_id"].to_pylist(), sorted(predicted))
+    return of_split
+
+
+def _index(table: pa.Table, path: Path) -> pd.MultiIndex:
+    """Give the keys of the strips, each of which may be there once."""
+    index = pd.MultiIndex.from_frame(table.select(KEYS).to_pandas())
+    if index.has_duplicates:
+        strip = _name(index[index.duplicated()][0])
+        raise DataError(f"{path}: {strip} is there twice; allowed is one row per strip")
+    return index
+
+
+def _name(key: Iterable[object]) -> str:
+    dataset, record_id, lead, window = key
+    return f"{dataset} record {record_id} lead {lead} window {window}"
+
+
+def _flat(table: pa.Table, column: str) -> tuple[npt.NDArray[np.generic], Rows]:
+    """Values of a column of lists, and the length of each list."""
+    lists = table[column].combine_chunks()
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    return lists.flatten().to_numpy(zero_copy_only=False), lengths
+
+
+def _frames(table: pa.Table, column: str, path: Path) -> npt.NDArray[np.uint8]:
+    values, lengths = _flat(table, column)
+    odd = np.flatnonzero(lengths != lengths[0])
+    if odd.size:
+        strip = table.select(KEYS).slice(odd[0], 1).to_pylist()[0]
+        raise DataError(
+            f"{path}: {_name(strip.values())} has {lengths[odd[0]]} {column}, "
+            f"other strips have {lengths[0]}"
+        )
+    return values.reshape(len(lengths), -1).astype(np.uint8)
+
+
+def _strip_waves(table: pa.Table, path: Path) -> StripWaves:
+    """Gather the waves of all strips; peaks are NaN where the table has none."""
+    kind, lengths = _flat(table, "wave_kind")
+    strip = np.repeat(np.arange(len(lengths)), lengths)
+    times = {}
+    for column in ("on_ms", "peak_ms", "off_ms"):
+        if column not in table.column_names:
+            times[column] = np.full(strip.size, np.nan)
+            continue
+        values, n_values = _flat(table, column)
+        odd = np.flatnonzero(n_values != lengths)
+        if odd.size:
+            key = table.select(KEYS).slice(odd[0], 1).to_pylist()[0]
+            raise DataError(
+                f"{path}: {_name(key.values())} has {lengths[odd[0]]} waves "
+                f"but {n_values[odd[0]]} values of {column}"
+            )
+        times[column] = values.astype(np.float64)
+    return StripWaves(strip=strip, kind=kind.astype(np.uint8), **times)
