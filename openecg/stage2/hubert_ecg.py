@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from openecg.errors import ConfigError
+from openecg.stage2.network import Network
 from openecg.stage2.pretrained import (
-    LAYOUT,
     PretrainedClassifier,
-    check_keys,
     interpolation,
     label_centres,
     load_exactly,
@@ -107,36 +106,51 @@ class HubertEncoder(nn.Module):
         return features.view(*lead_index.shape, len(wanted), -1)
 
 
-def build(model: Mapping[str, Any]) -> nn.Module:
+def build(
+    *,
+    weights: str,
+    mode: str,
+    dropout: float,
+    encoder_learning_rate: float | None,
+    layout: Mapping[str, Any] | None = None,
+) -> Network:
     """Make the network of a setting; its encoder comes from files, its head from chance.
 
     Parameters
     ----------
-    model : mapping
-        The entry ``model`` of a setting. With the key ``layout``, which checkpoints have, the
-        files are not needed and the encoder has no values until those of a checkpoint are assigned.
+    weights : str
+        Folder with ``config.json`` and the tensors.
+    mode : str
+        ``linear_probe`` or ``fine_tune``.
+    dropout : float
+        Probability, before the head and in an encoder that is fine-tuned.
+    encoder_learning_rate : float, optional
+        Peak rate of the encoder; needed by ``fine_tune``, and by that only.
+    layout : mapping, optional
+        Attribute of a network made before. With it the files are not needed, and the encoder has no
+        values until those of a checkpoint are assigned.
 
     Raises
     ------
     ConfigError
-        If a key is wrong, transformers is not installed, or the files are missing, damaged or of
-        another model.
+        If ``mode`` and rate do not fit, transformers is not installed, or the files are missing,
+        damaged or of another model.
     """
-    check_keys(model)
-    folder = Path(model["weights"])
-    wanted = model[LAYOUT] if LAYOUT in model else read_config(folder / CONFIG)
-    hubert, layout = hubert_model(wanted, folder / CONFIG, dropout=model["dropout"])
-    if LAYOUT not in model:
+    folder = Path(weights)
+    shapes = read_config(folder / CONFIG) if layout is None else layout
+    hubert, shapes = hubert_model(shapes, folder / CONFIG, dropout=dropout)
+    if layout is None:
         path = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
         if path is None:
             raise ConfigError(f"{folder}: no weights; wanted: {' or '.join(WEIGHTS)}")
         load_exactly(hubert, encoder_weights(read_weights(path)), path)
     return PretrainedClassifier(
-        HubertEncoder(hubert, layout),
-        width=layout["hidden_size"],
-        layout=layout,
-        dropout=model["dropout"],
-        encoder_learning_rate=model["encoder_learning_rate"],
+        HubertEncoder(hubert, shapes),
+        width=shapes["hidden_size"],
+        layout=shapes,
+        mode=mode,
+        dropout=dropout,
+        encoder_learning_rate=encoder_learning_rate,
     )
 
 

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from openecg.errors import ConfigError
-from openecg.stage2.conv_transformer import EncoderLayer
+from openecg.stage2.encoder import EncoderLayer
+from openecg.stage2.network import Network
 from openecg.stage2.pretrained import (
-    LAYOUT,
     N_LEADS,
     PretrainedClassifier,
-    check_keys,
     interpolation,
     label_centres,
     load_exactly,
@@ -127,34 +126,49 @@ class StMemEncoder(nn.Module):
         return normed.view(shape)[:, :, 1:-1]
 
 
-def build(model: Mapping[str, Any]) -> nn.Module:
+def build(
+    *,
+    weights: str,
+    mode: str,
+    dropout: float,
+    encoder_learning_rate: float | None,
+    layout: Mapping[str, Any] | None = None,
+) -> Network:
     """Make the network of a setting; its encoder comes from a file, its head from chance.
 
     Parameters
     ----------
-    model : mapping
-        The entry ``model`` of a setting. With the key ``layout``, which checkpoints have, the
-        file is not needed and the encoder has no values until those of a checkpoint are assigned.
+    weights : str
+        File with the tensors.
+    mode : str
+        ``linear_probe`` or ``fine_tune``.
+    dropout : float
+        Probability, before the head and in an encoder that is fine-tuned.
+    encoder_learning_rate : float, optional
+        Peak rate of the encoder; needed by ``fine_tune``, and by that only.
+    layout : mapping, optional
+        Attribute of a network made before. With it the file is not needed, and the encoder has no
+        values until those of a checkpoint are assigned.
 
     Raises
     ------
     ConfigError
-        If a key is wrong, or the file is missing, damaged or of another model.
+        If ``mode`` and rate do not fit, or the file is missing, damaged or of another model.
     """
-    check_keys(model)
-    path = Path(model["weights"])
-    tensors = {} if LAYOUT in model else read_weights(path, inside=INSIDE)
-    layout = model[LAYOUT] if LAYOUT in model else read_layout(tensors, path)
+    path = Path(weights)
+    tensors = read_weights(path, inside=INSIDE) if layout is None else {}
+    sizes = read_layout(tensors, path) if layout is None else layout
     with torch.device("meta"):
-        encoder = StMemEncoder(**layout, dropout=model["dropout"])
-    if LAYOUT not in model:
+        encoder = StMemEncoder(**sizes, dropout=dropout)
+    if layout is None:
         load_exactly(encoder, tensors, path, published=published_name)
     return PretrainedClassifier(
         encoder,
-        width=layout["width"],
-        layout=layout,
-        dropout=model["dropout"],
-        encoder_learning_rate=model["encoder_learning_rate"],
+        width=sizes["width"],
+        layout=sizes,
+        mode=mode,
+        dropout=dropout,
+        encoder_learning_rate=encoder_learning_rate,
     )
 
 

@@ -34,7 +34,7 @@ TINY = {
     **CONVOLUTIONS,
 }
 PROBE: dict[str, Any] = {
-    **{"architecture": "hubert_ecg", "mode": "linear_probe", "dropout": 0.0},
+    **{"mode": "linear_probe", "dropout": 0.0},
     "encoder_learning_rate": None,
 }
 TUNED = PROBE | {"mode": "fine_tune", "encoder_learning_rate": 1e-3}
@@ -71,7 +71,7 @@ def change_tensors(folder: Path, change: Callable[[dict[str, Tensor]], dict[str,
 
 def test_tokens_are_those_of_transformers(weights: str) -> None:
     theirs = transformers.HubertModel.from_pretrained(weights).eval()
-    ours = build(PROBE | {"weights": weights}).encoder.hubert.eval()
+    ours = build(**PROBE, weights=weights).encoder.hubert.eval()
     signal = torch.randn(2, 500)
     tokens = ours(signal).last_hidden_state
     assert tokens.shape == (2, 7, 16)
@@ -96,7 +96,7 @@ def test_the_published_sizes_can_be_made(sizes: tuple[int, ...], millions: float
 def test_each_five_samples_of_each_lead_get_logits(
     n_samples: int, leads: int, weights: str
 ) -> None:
-    network = build(PROBE | {"weights": weights})
+    network = build(**PROBE, weights=weights)
     output = network(torch.randn(2, leads, n_samples), LEADS[:leads].expand(2, -1))
     assert output.logits.shape == (2, leads, n_samples // 5, 4)
     assert output.logits.isfinite().all()
@@ -104,7 +104,7 @@ def test_each_five_samples_of_each_lead_get_logits(
 
 
 def test_leads_do_not_influence_each_other(weights: str) -> None:
-    network = build(PROBE | {"weights": weights}).eval()
+    network = build(**PROBE, weights=weights).eval()
     signal = torch.randn(2, 3, 2500)
     together = network(signal, LEADS[:3].expand(2, -1)).logits
     alone = network(signal[1:, 2:], LEADS[None, 2:3]).logits
@@ -112,7 +112,7 @@ def test_leads_do_not_influence_each_other(weights: str) -> None:
 
 
 def test_offset_and_scale_of_the_signal_do_not_matter(weights: str) -> None:
-    network = build(PROBE | {"weights": weights}).eval()
+    network = build(**PROBE, weights=weights).eval()
     signal = torch.randn(1, 2, 2500)
     logits = network(signal, LEADS[None, :2]).logits
     other = network(5 * signal + 3, LEADS[None, :2]).logits
@@ -183,7 +183,7 @@ def test_resampling_takes_away_what_100_hz_cannot_hold() -> None:
 
 
 def test_a_linear_probe_trains_the_head_and_leaves_the_encoder(weights: str) -> None:
-    network = build(PROBE | {"weights": weights, "dropout": 0.1})
+    network = build(**(PROBE | {"weights": weights, "dropout": 0.1}))
     encoder = {name: value.clone() for name, value in network.encoder.state_dict().items()}
     head = network.head.weight.detach().clone()
     assert [group["lr"] for group in network.parameter_groups(1e-3)] == [1e-3]
@@ -197,7 +197,7 @@ def test_a_linear_probe_trains_the_head_and_leaves_the_encoder(weights: str) -> 
 
 
 def test_fine_tuning_trains_both_at_their_own_rates(weights: str) -> None:
-    network = build(TUNED | {"weights": weights})
+    network = build(**TUNED, weights=weights)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     assert [group["lr"] for group in network.parameter_groups(0.1)] == [0.1, 1e-3]
     grouped = sum(len(group["params"]) for group in network.parameter_groups(0.1))
@@ -216,7 +216,7 @@ def test_equal_seeds_give_equal_weights_whatever_numpy_draws(weights: str) -> No
         for _ in range(2):
             np.random.seed(len(runs))  # noqa: NPY002, as transformers does
             torch.manual_seed(0)
-            network = build(TUNED | {"weights": weights, "dropout": 0.2})
+            network = build(**(TUNED | {"weights": weights, "dropout": 0.2}))
             learn(network, toy_strips(leads=1), steps=3)
             runs.append(network.state_dict())
     finally:
@@ -226,10 +226,10 @@ def test_equal_seeds_give_equal_weights_whatever_numpy_draws(weights: str) -> No
 
 def test_a_checkpoint_does_without_the_pretrained_files(weights: str) -> None:
     model = PROBE | {"weights": weights}
-    network = build(model).eval()
+    network = build(**model).eval()
     layout = json.loads(json.dumps(network.layout))
     with torch.device("meta"):
-        again = build(model | {"layout": layout, "weights": "lost"})
+        again = build(**(model | {"layout": layout, "weights": "lost"}))
     again.load_state_dict(network.state_dict(), assign=True)
     signal = torch.randn(1, 1, 2500)
     assert torch.equal(
@@ -238,7 +238,7 @@ def test_a_checkpoint_does_without_the_pretrained_files(weights: str) -> None:
 
 
 def test_it_computes_in_bfloat16_but_resamples_in_full(weights: str) -> None:
-    network = build(TUNED | {"weights": weights})
+    network = build(**TUNED, weights=weights)
     signal = torch.randn(1, 2, 2500)
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(signal, LEADS[None, :2]).logits
@@ -251,7 +251,7 @@ def test_it_computes_in_bfloat16_but_resamples_in_full(weights: str) -> None:
 
 @pytest.mark.parametrize("old", [True, False])
 def test_a_file_of_torch_and_old_names_give_the_same_encoder(old: bool, weights: str) -> None:
-    first = build(PROBE | {"weights": weights}).encoder.state_dict()
+    first = build(**PROBE, weights=weights).encoder.state_dict()
     path = Path(weights) / "model.safetensors"
     tensors = safetensors.torch.load_file(path)
     path.unlink()
@@ -260,7 +260,7 @@ def test_a_file_of_torch_and_old_names_give_the_same_encoder(old: bool, weights:
         for new, name in (("original0", "weight_g"), ("original1", "weight_v")):
             tensors[conv + name] = tensors.pop(f"{conv}parametrizations.weight.{new}")
     torch.save(tensors, path.with_name("pytorch_model.bin"))
-    again = build(PROBE | {"weights": weights}).encoder.state_dict()
+    again = build(**PROBE, weights=weights).encoder.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in first.items())
 
 
@@ -271,7 +271,7 @@ def test_a_foreign_or_incomplete_folder_is_refused(weights: str) -> None:
 
     def refused(words: str, path: Path) -> None:
         with pytest.raises(ConfigError, match=words) as caught:
-            build(PROBE | {"weights": weights})
+            build(**PROBE, weights=weights)
         assert str(caught.value).startswith(f"{path}: ")
         assert "\n" not in str(caught.value)
         config.write_text(good_config)
@@ -308,4 +308,4 @@ def test_without_the_package_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"needs the package transformers.*\.\[ssl\]"):
-        build(PROBE | {"weights": weights})
+        build(**PROBE, weights=weights)

@@ -15,7 +15,7 @@ from tests.unit.toy_strips import GUESSED, learn, toy_strips
 
 WIDTH, HEADS, FEED_FORWARD, LAYERS = 64, 1, 96, 2
 PROBE: dict[str, Any] = {
-    **{"architecture": "st_mem", "mode": "linear_probe", "dropout": 0.0},
+    **{"mode": "linear_probe", "dropout": 0.0},
     "encoder_learning_rate": None,
 }
 TUNED = PROBE | {"mode": "fine_tune", "encoder_learning_rate": 1e-3}
@@ -104,7 +104,7 @@ def formula(w: dict[str, Tensor], signal: Tensor, leads: list[int]) -> Tensor:
 
 
 def test_tokens_are_those_of_the_published_formula(weights: str) -> None:
-    encoder = build(PROBE | {"weights": weights}).encoder.eval()
+    encoder = build(**PROBE, weights=weights).encoder.eval()
     signal, leads = torch.randn(2, 3, 2250), [1, 0, 11]
     tokens = encoder.tokens(signal, torch.tensor([leads, leads]))
     assert tokens.shape == (2, 3, 30, WIDTH)
@@ -122,7 +122,7 @@ def test_the_published_sizes_load(tmp_path: Path) -> None:
     assert count == blocks + 2 * 768 + (32 + 12 + 1) * 768 + patches
     path = tmp_path / "small.safetensors"
     safetensors.torch.save_file(published(width=384, layers=3), path)
-    assert build(PROBE | {"weights": str(path)}).layout == {
+    assert build(**PROBE, weights=str(path)).layout == {
         **{"width": 384, "layers": 3, "feed_forward": FEED_FORWARD}
     }
 
@@ -132,7 +132,7 @@ def test_the_published_sizes_load(tmp_path: Path) -> None:
 def test_each_five_samples_of_each_lead_get_logits(
     n_samples: int, leads: int, weights: str
 ) -> None:
-    network = build(PROBE | {"weights": weights})
+    network = build(**PROBE, weights=weights)
     output = network(torch.randn(2, leads, n_samples), LEADS[:leads].expand(2, -1))
     assert output.logits.shape == (2, leads, n_samples // 5, 4)
     assert output.logits.isfinite().all()
@@ -177,7 +177,7 @@ def test_no_window_comes_in_or_goes_out_at_once() -> None:
 
 
 def test_leads_see_each_other_and_their_order_does_not_matter(weights: str) -> None:
-    network = build(PROBE | {"weights": weights}).eval()
+    network = build(**PROBE, weights=weights).eval()
     signal = torch.randn(1, 3, 2500)
     logits = network(signal, LEADS[None, :3]).logits
     order = [2, 0, 1]
@@ -189,7 +189,7 @@ def test_leads_see_each_other_and_their_order_does_not_matter(weights: str) -> N
 
 
 def test_offset_and_scale_of_the_signal_do_not_matter(weights: str) -> None:
-    network = build(PROBE | {"weights": weights}).eval()
+    network = build(**PROBE, weights=weights).eval()
     signal = torch.randn(1, 2, 2500)
     logits = network(signal, LEADS[None, :2]).logits
     other = network(5 * signal + 3, LEADS[None, :2]).logits
@@ -197,7 +197,7 @@ def test_offset_and_scale_of_the_signal_do_not_matter(weights: str) -> None:
 
 
 def test_a_linear_probe_trains_the_head_and_leaves_the_encoder(weights: str) -> None:
-    network = build(PROBE | {"weights": weights, "dropout": 0.3})
+    network = build(**(PROBE | {"weights": weights, "dropout": 0.3}))
     encoder = {name: value.clone() for name, value in network.encoder.state_dict().items()}
     head = network.head.weight.detach().clone()
     assert [group["lr"] for group in network.parameter_groups(1e-3)] == [1e-3]
@@ -211,7 +211,7 @@ def test_a_linear_probe_trains_the_head_and_leaves_the_encoder(weights: str) -> 
 
 
 def test_fine_tuning_trains_both_at_their_own_rates(weights: str) -> None:
-    network = build(TUNED | {"weights": weights})
+    network = build(**TUNED, weights=weights)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     assert [group["lr"] for group in network.parameter_groups(0.1)] == [0.1, 1e-3]
     grouped = sum(len(group["params"]) for group in network.parameter_groups(0.1))
@@ -229,7 +229,7 @@ def test_equal_seeds_give_equal_weights_by_deterministic_kernels(weights: str) -
         runs = []
         for _ in range(2):
             torch.manual_seed(0)
-            network = build(TUNED | {"weights": weights, "dropout": 0.2})
+            network = build(**(TUNED | {"weights": weights, "dropout": 0.2}))
             learn(network, toy_strips(leads=1), steps=2)
             runs.append(network.state_dict())
     finally:
@@ -239,10 +239,10 @@ def test_equal_seeds_give_equal_weights_by_deterministic_kernels(weights: str) -
 
 def test_a_checkpoint_does_without_the_pretrained_file(weights: str) -> None:
     model = PROBE | {"weights": weights}
-    network = build(model).eval()
+    network = build(**model).eval()
     Path(weights).unlink()
     with torch.device("meta"):
-        again = build(model | {"layout": network.layout})
+        again = build(**(model | {"layout": network.layout}))
     again.load_state_dict(network.state_dict(), assign=True)
     signal = torch.randn(1, 1, 2500)
     assert torch.equal(
@@ -251,7 +251,7 @@ def test_a_checkpoint_does_without_the_pretrained_file(weights: str) -> None:
 
 
 def test_it_computes_in_bfloat16(weights: str) -> None:
-    network = build(TUNED | {"weights": weights})
+    network = build(**TUNED, weights=weights)
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(torch.randn(1, 2, 2500), LEADS[None, :2]).logits
     assert logits.dtype == torch.bfloat16
@@ -278,8 +278,8 @@ def test_a_foreign_or_incomplete_file_is_refused(tmp_path: Path) -> None:
     for words, tensors in wrong.items():
         torch.save({"model": tensors}, path)
         with pytest.raises(ConfigError, match=words) as caught:
-            build(PROBE | {"weights": str(path)})
+            build(**PROBE, weights=str(path))
         assert str(caught.value).startswith(f"{path}: ")
         assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"lost.pth: no such file"):
-        build(PROBE | {"weights": str(tmp_path / "lost.pth")})
+        build(**PROBE, weights=str(tmp_path / "lost.pth"))

@@ -1,0 +1,51 @@
+"""The Transformer encoder that the frame classifiers share."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class EncoderLayer(nn.Module):
+    """A pre-norm Transformer encoder layer; like torch's own but for the attention weights.
+
+    Those are not dropped out, because the CPU has a kernel for attention without dropout only:
+    with it a training step takes five times as long. It is also a tenth faster than torch's, whose
+    queries, keys and values are copied, and in evaluation it has one way to compute, not two.
+    """
+
+    def __init__(self, d_model: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.attention_out = nn.Linear(d_model, d_model)
+        self.feed_forward_norm = nn.LayerNorm(d_model)
+        self.feed_forward_in = nn.Linear(d_model, feed_forward)
+        self.feed_forward_out = nn.Linear(feed_forward, d_model)
+        self.dropout = nn.Dropout(dropout)
+        # As torch.nn.MultiheadAttention starts.
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.attention_out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, T, d] to [B, T, d]."""
+        batch, frames, width = x.shape
+        qkv = self.qkv(self.attention_norm(x))  # [B, T, 3 d]
+        q, k, v = qkv.view(batch, frames, 3, self.heads, -1).permute(
+            2, 0, 3, 1, 4
+        )  # [B, h, T, d/h]
+        seen = functional.scaled_dot_product_attention(q, k, v)  # [B, h, T, d/h]
+        seen = seen.transpose(1, 2).reshape(batch, frames, width)  # [B, T, d]
+        x = x + self.dropout(self.attention_out(seen))
+        inner = functional.gelu(self.feed_forward_in(self.feed_forward_norm(x)))  # [B, T, ff]
+        out: Tensor = x + self.dropout(self.feed_forward_out(self.dropout(inner)))
+        return out
+
+
+def encoder(
+    *, d_model: int, layers: int, heads: int, feed_forward: int, dropout: float
+) -> nn.Module:
+    """Stack encoder layers; there is no final norm."""
+    return nn.Sequential(
+        *(EncoderLayer(d_model, heads, feed_forward, dropout) for _ in range(layers))
+    )

@@ -1,0 +1,36 @@
+"""What all networks have in common."""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Output(NamedTuple):
+    """Result of a network on B items of L leads, in T labels of equal length.
+
+    Attributes
+    ----------
+    logits : Tensor of shape (B, L, T, 4)
+        Of other, P, QRS, T.
+    offsets : Tensor of shape (B, L, T, 6), or None
+        Distance in samples from the start of a label to the nearest boundary of each kind, in the
+        order of ``openecg.waves.BOUNDARIES``; None if the network does not regress boundaries.
+    """
+
+    logits: Tensor
+    offsets: Tensor | None = None
+
+
+class Network(nn.Module):
+    """A network that labels strips: ``network(signal, lead_index)`` gives an `Output`.
+
+    ``signal`` is of shape (B, L, n_samples), dtype float32, each lead with mean 0 and standard
+    deviation 1; ``lead_index`` of shape (B, L), dtype int64, 0 to 11.
+    """
+
+    samples_per_label: int
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Give the optimizer what there is to learn, and how fast."""
+        learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [{"params": learnt, "lr": learning_rate}]
