@@ -30,7 +30,6 @@ from openecg.stage2.pretrained import (
     read_weights,
 )
 
-FS_IN_HZ = 250
 UP, DOWN = 2, 5  # 250 Hz to 100 Hz
 PIECE = 500  # samples at 100 Hz: the 5 s of the pretraining
 CONFIG = "config.json"
@@ -70,8 +69,8 @@ class HubertEncoder(nn.Module):
 
     A window is brought to 100 Hz, cut into pieces of 5 s, of which the last may be filled up with
     its last sample, and encoded. The tokens of all pieces in a row are interpolated linearly to
-    the labels, by the middles of both. The first layer normalises each channel over its piece, so
-    offset and scale of the signal do not matter.
+    the labels, by the middles of both. The first layer of the published models normalises each
+    channel over its piece, so offset and scale of the signal do not matter.
 
     Parameters
     ----------
