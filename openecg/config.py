@@ -176,8 +176,8 @@ def _check_model(model: dict[str, Any], where: str, models: dict[str, Any]) -> N
         raise ConfigError(f"{where}.architecture: unknown {known}")
     schema = models[model["architecture"]]
     _check_schema(model, schema, where)
-    channels = model.get("d_model") or model["channels"][-1]
-    if channels % model["heads"]:
+    channels = model.get("d_model") or model.get("channels", [0])[-1]
+    if channels % model.get("heads", 1):
         raise ConfigError(
             f"{where}.heads: {channels} channels do not divide by {model['heads']} heads"
         )

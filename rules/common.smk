@@ -290,6 +290,14 @@ def training_shards(wildcards):
     ]
 
 
+def pretrained_files(wildcards):
+    """Files that the encoder of a setting comes from, if it is a published one."""
+    weights = SETTINGS[wildcards.setting]["model"].get("weights")
+    if weights is None or not Path(weights).is_dir():
+        return weights or []
+    return sorted(str(path) for path in Path(weights).rglob("*") if path.is_file())
+
+
 def shards_of(wildcards):
     return parts_of("results/shards/{dataset}/part-{part}.parquet", wildcards.dataset)
 

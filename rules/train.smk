@@ -20,6 +20,7 @@ rule train:
     input:
         setting="results/settings/{setting}.yaml",
         shards=training_shards,
+        pretrained=pretrained_files,
     output:
         model="results/checkpoints/{setting}/{training}/model.safetensors",
         history="results/checkpoints/{setting}/{training}/history.tsv",

@@ -29,6 +29,8 @@ class Network(nn.Module):
     """
 
     samples_per_label: int
+    layout: dict[str, Any] | None = None
+    """JSON values with which ``build`` makes this network without the files it came from."""
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Give the optimizer what there is to learn, and how fast."""

@@ -1,5 +1,6 @@
 """A training and how far it has come, kept in a file across a kill."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -85,6 +86,15 @@ def start_run(setting: Setting, *, seed: int, device: torch.device) -> Run:
 def draw_seed(seed: int, epoch: int, step: int) -> int:
     """Give each step a seed of its own, so that it does not depend on the ones before."""
     return int(np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0])
+
+
+def weights_digest(network: Network) -> str:
+    """Hash the weights of a network, which may come from a file of somebody else."""
+    seen = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        seen.update(name.encode())
+        seen.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return seen.hexdigest()
 
 
 def write_run(path: Path, run: Run, made_from: Mapping[str, Any]) -> None:

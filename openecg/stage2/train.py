@@ -27,7 +27,7 @@ from openecg.stage2.checkpoint import Origin, save_checkpoint
 from openecg.stage2.engine import autocast, compiled, compute_device, run_network
 from openecg.stage2.losses import CLASSES, class_weights, label_loss, offset_loss, touch_loss
 from openecg.stage2.network import Network
-from openecg.stage2.run import Run, draw_seed, read_run, start_run, write_run
+from openecg.stage2.run import Run, draw_seed, read_run, start_run, weights_digest, write_run
 from openecg.stage2.settings import ANY_LEADS, BEST, Setting, Training, read_setting
 from openecg.stage2.training_set import read_training_set
 from openecg.waves import IGNORE
@@ -108,6 +108,7 @@ def train(
             f"{len(learnt.items)} {'windows' if training.leads == ANY_LEADS else 'leads'} to learn "
             "from"
         )
+    run = start_run(wanted, seed=seed, device=device)
     origin = Origin(
         name=setting.stem,
         setting=wanted.to_dict(),
@@ -118,7 +119,8 @@ def train(
         fs_hz=training_set.windows.fs_hz,
         n_samples=training_set.windows.signal.shape[1],
     )
-    run = start_run(wanted, seed=seed, device=device)
+    if run.network.layout is not None:
+        origin.setting["model"]["layout"] = run.network.layout
     weights = torch.ones(len(CLASSES), device=device)
     if training.class_weights:
         try:
@@ -137,6 +139,7 @@ def train(
     )
     kept = model.parent / RESUME
     made_from = asdict(origin) | {"threads": threads, "device": device.type}
+    made_from["first_weights"] = weights_digest(run.network)
     if kept.exists():
         run = read_run(kept, run, made_from)
     with stop_requests() as stop:
