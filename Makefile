@@ -1,7 +1,7 @@
 # make run                              the main job, on simulated data
 # make run CONFIG=configs/ludb.yaml     the same on the real LUDB
 # make test                             lint and all tests
-# make bench                            speed of the codec and of tokenising
+# make bench                            speed of the codec, of tokenising and of scoring
 PY ?= python3
 VENV ?= .venv
 CORES ?= 2

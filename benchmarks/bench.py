@@ -1,6 +1,6 @@
-"""Throughput of the codec, and tokenising beside bare NeuroKit: ``make bench``.
+"""Throughput of the codec, tokenising beside bare NeuroKit, and scoring: ``make bench``.
 
-Prints two tables and writes nothing. Times are of the processor, on one core, medians of rounds.
+Prints three tables and writes nothing. Times are of the processor, on one core, medians of rounds.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.scoring import scoring_rows
 from openecg.codec import decode, decode_many, encode, encode_many
 from openecg.delineate import METHODS
 from openecg.simulation import KINDS, LEADS, simulate_strip
@@ -31,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def main() -> None:
-    """Read the options, run both benchmarks, print their tables."""
+    """Read the options, run the benchmarks, print their tables."""
     parser = argparse.ArgumentParser("python -m benchmarks.bench", description=__doc__)
     parser.add_argument("--records", type=Path, help="records Parquet; simulated ones without it")
     parser.add_argument("--leads", type=int, default=24, help="leads to tokenise, whole records")
@@ -47,6 +48,8 @@ def main() -> None:
     print_table(codec_rows(strips, fs_hz=fs_hz))
     print()
     print_table(token_rows(strips, fs_hz=fs_hz, seconds=options.seconds))
+    print()
+    print_table(scoring_rows())
 
 
 def simulated_strips(leads: int) -> list[Floats]:

@@ -1,7 +1,8 @@
 """Metric tables: predictions of one system, all its seeds, against the marks in the shards."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -173,49 +174,23 @@ def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.
         resampling records, the same ones for every seed. Rows of seed ``mean`` as in
         `tabulate_frames`.
     """
-    span_ms = np.stack([split.truth[name].to_numpy() for name in ("span_on_ms", "span_off_ms")], 1)
-    truth = split.true_waves()
-    scored = [
-        [
-            [
-                count_boundary(
-                    boundary,
-                    truth=truth,
-                    predicted=called,
-                    span_ms=span_ms,
-                    tolerance_ms=tolerances_ms[boundary],
-                )
-                for boundary in BOUNDARIES
-            ]
-            for tolerances_ms in TOLERANCES.values()
-        ]
-        for called in split.called_waves()
-    ]
-    # Axes: seed, strip, (protocol,) tolerance, boundary, and last what is summed.
-    counts = np.array([[[one.counts for one in row] for row in rows] for rows in scored])
-    counts = counts.transpose(0, 4, 3, 1, 2, 5)
-    moments = np.array(
-        [[[_moments(one, len(span_ms)) for one in row] for row in rows] for rows in scored]
-    ).transpose(0, 3, 1, 2, 4)
-    density = _density(counts[..., 1], np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]))
+    scored = _score_strips(split)
     groups, record = group_strips(split.described()), split.record
     draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
     columns = []
     for group in groups:
-        sums = _per_record(counts, group.strips, record)
-        weights = draw(sums.shape[1])
-        found = _rate_columns(sums, weights)
-        errors = estimate(_per_record(moments, group.strips, record), mean_and_sd, weights)
-        for name, error in zip(("mean_ms", "sd_ms"), np.moveaxis(errors, -1, 0), strict=True):
-            found |= _with_limits(name, _of_all_protocols(error))
-        spread = [[[_spread(one, group.strips) for one in row] for row in rows] for rows in scored]
-        for name, part in zip(
-            ("median_ms", "p95_ms"), np.moveaxis(_with_mean(np.array(spread)), -1, 0), strict=True
-        ):
-            found[name] = _of_all_protocols(part)
-        densities = estimate(_per_record(density, group.strips, record), ratio, weights)
-        found |= _with_limits("false_per_10_s", _with_macro(densities))
-        columns.append(found)
+        counts = _per_record(scored.counts, group.strips, record)
+        moments = _per_record(scored.moments, group.strips, record)
+        density = _per_record(scored.density, group.strips, record)
+        weights = draw(counts.shape[1])
+        found = _rate_columns(counts, weights)
+        mean_ms, sd_ms = np.moveaxis(estimate(moments, mean_and_sd, weights), -1, 0)
+        found |= _with_limits("mean_ms", _of_all_protocols(mean_ms))
+        found |= _with_limits("sd_ms", _of_all_protocols(sd_ms))
+        median_ms, p95_ms = np.moveaxis(_with_mean(scored.spread_ms(group.strips)), -1, 0)
+        found |= {"median_ms": _of_all_protocols(median_ms), "p95_ms": _of_all_protocols(p95_ms)}
+        densities = estimate(density, ratio, weights)
+        columns.append(found | _with_limits("false_per_10_s", _with_macro(densities)))
     rows = _table(
         split,
         groups,
@@ -284,16 +259,72 @@ def _rate_columns(sums: Floats, weights: Floats) -> dict[str, Floats]:
     return columns | counts
 
 
+@dataclass(frozen=True)
+class _ScoredStrips:
+    """What became of the boundaries in each strip.
+
+    Attributes
+    ----------
+    counts : ndarray of shape (n_seeds, n_strips, n_protocols, n_tolerances, n_boundaries, 3)
+        Hits, false positives, misses.
+    moments : ndarray of shape (n_seeds, n_strips, n_tolerances, n_boundaries, 3)
+        Number of hits, sum of their errors in ms, and of the squares of these.
+    density : ndarray of shape (n_seeds, n_strips, n_protocols, n_tolerances, n_boundaries, 2)
+        False positives, and the time they may lie in, in units of ``DENSITY_MS``.
+    found : nested list of BoundaryCounts
+        By seed, tolerance and boundary.
+    """
+
+    counts: Floats
+    moments: Floats
+    density: Floats
+    found: list[list[list[BoundaryCounts]]]
+
+    def spread_ms(self, strips: npt.NDArray[np.bool_]) -> Floats:
+        """Median and 95th percentile of the absolute errors in some strips (last axis)."""
+        return _of_each(
+            self.found, lambda one: absolute_percentiles(one.error_ms[strips[one.error_strip]])
+        )
+
+
+def _score_strips(split: ScoredSplit) -> _ScoredStrips:
+    """Match the boundaries of all seeds at all tolerances."""
+    span_ms = np.stack([split.truth[name].to_numpy() for name in ("span_on_ms", "span_off_ms")], 1)
+    truth = split.true_waves()
+    found = [
+        [
+            [
+                count_boundary(
+                    boundary,
+                    truth=truth,
+                    predicted=called,
+                    span_ms=span_ms,
+                    tolerance_ms=tolerances_ms[boundary],
+                )
+                for boundary in BOUNDARIES
+            ]
+            for tolerances_ms in TOLERANCES.values()
+        ]
+        for called in split.called_waves()
+    ]
+    counts = _of_each(found, lambda one: one.counts).transpose(0, 4, 3, 1, 2, 5)
+    moments = _of_each(found, lambda one: _moments(one, len(span_ms))).transpose(0, 3, 1, 2, 4)
+    density = _density(counts[..., 1], np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]))
+    return _ScoredStrips(counts, moments, density, found)
+
+
+def _of_each(
+    found: list[list[list[BoundaryCounts]]], value: Callable[[BoundaryCounts], npt.ArrayLike]
+) -> Floats:
+    """Give a value of each seed, tolerance and boundary, the first three axes."""
+    return np.array([[[value(one) for one in row] for row in rows] for rows in found], dtype=float)
+
+
 def _moments(found: BoundaryCounts, n_strips: int) -> Floats:
     """Count the hits in each strip and sum their errors, and the squares of these."""
     powers = (np.ones_like(found.error_ms), found.error_ms, found.error_ms**2)
     sums = [np.bincount(found.error_strip, power, minlength=n_strips) for power in powers]
     return np.stack(sums, axis=-1)
-
-
-def _spread(found: BoundaryCounts, strips: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Median and 95th percentile of the absolute errors in some of the strips."""
-    return absolute_percentiles(found.error_ms[strips[found.error_strip]])
 
 
 def _density(false: Floats, span_ms: Floats) -> Floats:

@@ -88,6 +88,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "import math\nimport numpy",
             {"score_automatic": 1, **PACING, **SCORES},
         ),
+        ("openecg/bootstrap.py", "import numpy", "import math\nimport numpy", SCORES),
         ("openecg/ablation.py", "log = ", "spare = 1\nlog = ", {**STAGE1, **REPORT}),
         ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
         (
@@ -124,6 +125,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "losses.py",
         "architecture",
         "score.py",
+        "bootstrap.py",
         "ablation.py",
         "plots.py",
         "spike detector of one stream",

@@ -1,0 +1,98 @@
+"""Time of the scoring functions on as many leads as LUDB holds out, with all their resamples."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from openecg.files import read_parquet, write_parquet
+from openecg.index import index_records
+from openecg.metrics import tabulate_boundaries, tabulate_frames
+from openecg.predictions import PREDICTION_SCHEMA
+from openecg.records import read_records
+from openecg.scored_split import EVERY_RECORD, MARKS, ScoredSplit, read_scored_split
+from openecg.shards import write_shard
+from openecg.simulate import simulate
+
+RECORDS = 41  # of 12 leads, the validation records of LUDB
+BOOTSTRAP = 1000
+SEEDS = (1, 3)
+ROUNDS = 5
+JITTER_MS = 15.0
+SHARE_MISSED = 0.05
+KEYS = ("dataset", "record_id", "lead", "window")
+
+
+def scoring_rows() -> list[list[str]]:
+    """Time the tables of frames and boundaries: all groups, protocols and tolerances."""
+    rows = [["scoring", "seeds", "s, frames", "s, boundaries", "s, both", "s, reading"]]
+    with tempfile.TemporaryDirectory() as name:
+        shard = simulated_shard(Path(name))
+        predictions = [jittered(shard, Path(name), seed=seed) for seed in range(max(SEEDS))]
+        for n_seeds in SEEDS:
+            begin = time.process_time()
+            split = read_scored_split(
+                predictions[:n_seeds],
+                [shard],
+                found=["frames", *MARKS],
+                truth=["labels", "peak_ms", "span_on_ms", "span_off_ms"],
+            )
+            reading = time.process_time() - begin
+            spent = np.median([_seconds(split) for _ in range(ROUNDS)], axis=0)
+            cells = [f"{value:.2f}" for value in (*spent, spent.sum(), reading)]
+            what = f"{RECORDS} records of 12 leads, {BOOTSTRAP} resamples"
+            rows.append([what, f"{n_seeds}", *cells])
+    return rows
+
+
+def simulated_shard(folder: Path) -> Path:
+    """Write one shard of simulated records in the layout of LUDB."""
+    archive, index, shard = folder / "ludb.zip", folder / "index", folder / "shard"
+    simulate(layout="ludb", records=RECORDS, seed=0, archive=archive)
+    index_records(
+        archive=archive,
+        dataset="simulated_ludb",
+        layout="ludb",
+        parts=1,
+        split="rhythm",
+        held_out="validation",
+        fraction=0.2,
+        seed=0,
+        index=index,
+    )
+    records = folder / "records"
+    read_records(archive=archive, index=index, layout="ludb", part=0, records=records)
+    write_shard(records=records, shard=shard, fs_hz=250, frame_ms=20, window_s=10)
+    return shard
+
+
+def jittered(shard: Path, folder: Path, *, seed: int) -> Path:
+    """Write predictions that find most waves of the shard, somewhat beside the truth."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for row in read_parquet(shard, columns=[*KEYS, "labels", *MARKS]).to_pylist():
+        kind = np.array(row["wave_kind"])
+        kept = rng.random(kind.size) >= SHARE_MISSED
+        labels = np.array(row["labels"])
+        found = {name: row[name] for name in KEYS}
+        found |= {"split": EVERY_RECORD, "system": "jittered", "seed": f"{seed}"}
+        found |= {"frames": np.where(labels > 3, 0, labels), "wave_kind": kind[kept]}
+        for name in ("on_ms", "off_ms"):
+            found[name] = np.array(row[name])[kept] + rng.normal(0, JITTER_MS, kept.sum())
+        rows.append(found)
+    path = folder / f"predictions-{seed}"
+    write_parquet(pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA), path)
+    return path
+
+
+def _seconds(split: ScoredSplit) -> tuple[float, float]:
+    """Time the two tables once."""
+    spent = []
+    for tabulate in (tabulate_frames, tabulate_boundaries):
+        begin = time.process_time()
+        tabulate(split, bootstrap=BOOTSTRAP, seed=0)
+        spent.append(time.process_time() - begin)
+    return spent[0], spent[1]
