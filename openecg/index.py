@@ -12,6 +12,7 @@ from openecg.archive import Archive
 from openecg.datasets.base import RecordInfo, load_layout
 from openecg.errors import ConfigError
 from openecg.files import write_parquet
+from openecg.selection import TRAIN
 from openecg.splits import (
     draw_folds,
     held_out_as_published,
@@ -22,7 +23,6 @@ from openecg.splits import (
 
 log = logging.getLogger(__name__)
 
-TRAIN = "train"
 RULES = ("published", "record", "rhythm")
 SCHEMA = pa.schema(
     [

@@ -13,12 +13,9 @@ import pyarrow as pa
 from openecg.errors import DataError
 from openecg.files import read_parquet
 from openecg.score import StripWaves
+from openecg.selection import ALL, TRAIN, TUNING
 from openecg.waves import QRS, T
 
-TRAIN = "train"
-# Splits of predictions that are none of shards: out of fold over all records of a data set, and
-# out of fold inside its training records.
-EVERY_RECORD, TUNING = "all", "tuning"
 KEYS = ["dataset", "record_id", "lead", "window"]
 SYSTEM = ["system", "seed", "dataset", "split"]
 DESCRIBED = ["rhythm", "conduction", "paced"]
@@ -134,7 +131,7 @@ def read_scored_split(
     both = _with_first(both).filter(pa.array(_chosen(both, first["split"], list(pred.values()))))
     side = _index(both, shards[0].parent)
     order = side.sort_values()
-    place = {EVERY_RECORD: "", TUNING: f"split {TRAIN!r} of "}.get(
+    place = {ALL: "", TUNING: f"split {TRAIN!r} of "}.get(
         first["split"], f"split {first['split']!r} of "
     )
     tables = []
@@ -180,7 +177,7 @@ def _with_first(shards: pa.Table) -> pa.Table:
 
 def _chosen(shards: pa.Table, split: str, predictions: list[pa.Table]) -> npt.NDArray[np.bool_]:
     """Tell which rows of the shards a prediction of a split must hold."""
-    if split == EVERY_RECORD:
+    if split == ALL:
         return np.ones(shards.num_rows, dtype=bool)
     of_split: npt.NDArray[np.bool_] = shards["split"].to_numpy() == (
         TRAIN if split == TUNING else split

@@ -193,6 +193,13 @@ def predictions_of(scope, system, dataset):
     ]
 
 
+def signals_to_decode(wildcards):
+    """Shards, for decodings that look at the signal."""
+    decoding = decoding_of(wildcards.system)
+    looks = decoding["trim_p_sd"] or decoding["refine"]
+    return shards_of(wildcards) if looks else []
+
+
 def for_all_scored(paths):
     """What a function of scope, system and data set gives for all that is scored."""
     return [

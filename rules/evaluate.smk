@@ -29,7 +29,7 @@ rule decode:
     """Turn the probabilities of a model into frames and boundaries."""
     input:
         probabilities=probabilities_of,
-        shards=shards_of,
+        shards=signals_to_decode,
     output:
         predictions="results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet",
     log:

@@ -51,7 +51,7 @@ def decode(
     probabilities : list of Path
         Files of ``predict``; where several hold the same window, their mean is decoded.
     shards : list of Path
-        All shards of the data set, for decodings that look at the signal.
+        All shards of the data set; looked at by decodings that need the signal, and else none.
     decoding : str
         Values of `Decoding`, as JSON.
     frame_ms : float

@@ -17,8 +17,8 @@ STAGE1 = {"compare_streams": 1, "tabulate_stage1": 1}
 TABLES = {"collect_metrics": 2, **STAGE1, **REPORT}
 PACING = {"score_pacing": 1}
 SCORES = {"score": 24, **TABLES}
-MODELS = {"train": 2, "predict": 6, "score": 12, **TABLES}
-ONE_MODEL = {"train": 1, "predict": 3, "score": 6, **TABLES}
+MODELS = {"train": 2, "predict": 6, "decode": 6, "score": 12, **TABLES}
+ONE_MODEL = {"train": 1, "predict": 3, "decode": 3, "score": 6, **TABLES}
 TOKENS = {"write_tokens": 8, "predict_tokens": 6, "time_streams": 3, "score": 12, **TABLES}
 WINDOWS = {"write_shard": 4, "write_tokens": 8, "predict_tokens": 6, **MODELS, **SCORES}
 ISP = {
@@ -32,6 +32,7 @@ ISP = {
     # C_simulated learns from simulated_isp; F_simulated and the baselines are scored on it.
     "train": 1,
     "predict": 3 + 1,
+    "decode": 3 + 1,
     "score": 6 + 2 * 3,
     **TABLES,
 }
@@ -42,6 +43,7 @@ QTDB_WINDOWS = {
     "predict_tokens": 2,
     "train": 1,
     "predict": 3 + 1,
+    "decode": 3 + 1,
     "score": 6 + 2 * 3,
     **TABLES,
 }
@@ -89,6 +91,12 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             {"score_automatic": 1, **PACING, **SCORES},
         ),
         ("openecg/bootstrap.py", "import numpy", "import math\nimport numpy", SCORES),
+        (
+            "openecg/stage2/decode.py",
+            "log = ",
+            "spare = 1\nlog = ",
+            {"decode": 6, "score": 12, **TABLES},
+        ),
         ("openecg/ablation.py", "log = ", "spare = 1\nlog = ", {**STAGE1, **REPORT}),
         ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
         (
@@ -125,6 +133,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "losses.py",
         "architecture",
         "score.py",
+        "decode.py",
         "bootstrap.py",
         "ablation.py",
         "plots.py",
@@ -162,6 +171,7 @@ def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -
         # C_simulated learns from it; F_simulated and the baselines are only scored on it.
         "train": 1,
         "predict": 3 + 1,
+        "decode": 3 + 1,
         "score": 6 + 2 * 3,
         **TABLES,
     }
