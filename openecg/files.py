@@ -54,6 +54,15 @@ def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     return table
 
 
+def parquet_note(path: Path, name: str) -> str:
+    """Return a note that the schema of a Parquet file carries; ``""`` without file or note."""
+    try:
+        notes = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        return ""
+    return str(notes.get(name.encode(), b"").decode())
+
+
 def write_tsv(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as TSV with six significant digits, whole or not at all."""
     with written_aside(path) as aside:

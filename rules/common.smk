@@ -13,6 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from pathlib import Path
 
+from openecg.archive import zip_stamp
 from openecg.config import check_config
 from openecg.errors import ConfigError
 from openecg.provenance import code_hash, text_hash
@@ -144,6 +145,27 @@ def zip_of(wildcards):
     if "simulate" in spec:
         return f"results/simulated/{wildcards.dataset}.zip"
     return f"resources/{spec['zip']['name']}"
+
+
+def zip_sha256(wildcards):
+    """The sum a placed zip must have; empty if none is configured."""
+    return SPECS[wildcards.dataset].get("zip", {}).get("sha256", "")
+
+
+def zip_content(wildcards):
+    """The stamp of a placed zip, since one that replaces it may have an older time.
+
+    A zip that is not there is no change: it has the stamp that stands in its index, if any.
+    """
+    spec = SPECS[wildcards.dataset]
+    if "simulate" in spec:
+        return ""
+    try:
+        return zip_stamp(Path("resources", spec["zip"]["name"]))
+    except FileNotFoundError:
+        from openecg.files import parquet_note  # slow
+
+        return parquet_note(Path(f"results/index/{wildcards.dataset}.parquet"), "zip")
 
 
 def layout_code(module):

@@ -146,7 +146,7 @@ def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -
         "score": 6 + 2 * 3,
         **TABLES,
     }
-    done.tiny()
+    done.make()
     assert hashlib.sha256(shard.read_bytes()).hexdigest() == before
     assert done.planned() == {}
 
