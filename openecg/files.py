@@ -4,7 +4,9 @@ import os
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,6 +63,12 @@ def parquet_note(path: Path, name: str) -> str:
     except (pa.ArrowInvalid, OSError):
         return ""
     return str(notes.get(name.encode(), b"").decode())
+
+
+def list_values(cell: Any) -> npt.NDArray[Any]:
+    """Take the numbers of one cell of a column of lists."""
+    values: npt.NDArray[Any] = cell.values.to_numpy(zero_copy_only=False)
+    return values
 
 
 def write_tsv(frame: pd.DataFrame, path: Path) -> None:

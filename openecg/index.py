@@ -13,6 +13,7 @@ from openecg.datasets.base import RecordInfo, load_layout
 from openecg.errors import ConfigError
 from openecg.files import write_parquet
 from openecg.splits import (
+    TRAIN,
     draw_folds,
     held_out_as_published,
     held_out_by_record,
@@ -22,7 +23,6 @@ from openecg.splits import (
 
 log = logging.getLogger(__name__)
 
-TRAIN = "train"
 RULES = ("published", "record", "rhythm")
 SCHEMA = pa.schema(
     [

@@ -15,17 +15,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from openecg.datasets import SIMULATED
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, written_aside
 from openecg.plots import Spans, strip, training_curves
 from openecg.published import load_published
+from openecg.score import PROTOCOLS
+from openecg.tables import where
 from openecg.waves import BOUNDARIES, IGNORE, KINDS
 
 log = logging.getLogger(__name__)
 
-SIMULATED = "simulated_"  # how the names of simulated data sets start
-PROTOCOLS = ("full_window", "annotated_span")
-TOLERANCES = {"martinez": "Martinez", "150ms": "150 ms"}
+TOLERANCE_NAMES = {"martinez": "Martinez", "150ms": "150 ms"}
 LEAD_GROUPS = {"all": "all leads", "II": "lead II", "first": "first lead"}
 WAVES = tuple(KINDS.values())
 KEYS = ["dataset", "record_id", "lead", "window"]
@@ -226,8 +227,8 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         Frame F1 and boundary macro F1 at Martinez tolerances in protocol ``annotated_span``, all
         leads, one line per data set, split, system and seed.
     """
-    kept = _where(frames, protocol="annotated_span", lead_group="all")
-    macro = _where(
+    kept = where(frames, protocol="annotated_span", lead_group="all")
+    macro = where(
         boundaries,
         protocol="annotated_span",
         lead_group="all",
@@ -246,9 +247,9 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         lines += ["", textwrap.shorten(title, HEADLINE_COLUMNS)]
         lines.append(f"{'':32}{'P':>7}{'QRS':>7}{'T':>7}   boundary macro F1")
         for system, seed in _systems(rows):
-            own = _where(rows, system=system, seed=seed).set_index("wave")["f1"]
+            own = where(rows, system=system, seed=seed).set_index("wave")["f1"]
             scores = "".join(f"{_number(own.get(wave)):>7}" for wave in WAVES)
-            one = _where(macro, dataset=dataset, split=split, system=system, seed=seed)
+            one = where(macro, dataset=dataset, split=split, system=system, seed=seed)
             f1, low, high = one[["f1", "f1_lo", "f1_hi"]].iloc[0] if len(one) else (None,) * 3
             interval = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
             label = textwrap.shorten(_label(system, seed), 30, placeholder="…")
@@ -281,7 +282,7 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
     chosen = []
     for dataset in n_records.index:
         n_here = shares[dataset]
-        ranked = _where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
+        ranked = where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
         n_worst = round(WORST_SHARE * n_here) if n_here > 1 else 0
         worst = ranked.iloc[::-1].drop_duplicates("record_id").head(n_worst)
         why = [
@@ -307,14 +308,6 @@ def _read_scores(path: Path) -> pd.DataFrame:
     if table.empty:
         raise DataError(f"{path}: no rows; at least one scored system is needed")
     return table.fillna({"seed": ""})
-
-
-def _where(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """Return the rows whose columns have these values."""
-    kept = np.ones(len(table), dtype=bool)
-    for column, value in wanted.items():
-        kept &= (table[column] == value).to_numpy()
-    return table[kept]
 
 
 def _systems(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -403,12 +396,12 @@ def _about(rows: pd.DataFrame, *more: str) -> str:
 
 def _same_place(published: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the known numbers of the data set and split that ``rows`` are of."""
-    return _where(published, dataset=rows["dataset"].iloc[0], split=rows["split"].iloc[0])
+    return where(published, dataset=rows["dataset"].iloc[0], split=rows["split"].iloc[0])
 
 
 def _known(published: pd.DataFrame, notes: list[str], **wanted: object) -> str:
     """Write the known number for these values of columns, if there is one, and note its source."""
-    found = published if published.empty else _where(published, **wanted)
+    found = published if published.empty else where(published, **wanted)
     if found.empty:
         return ""
     row = found.iloc[0]
@@ -469,9 +462,9 @@ def _score_table(
     body = ""
     systems = _systems(rows)
     for system, seed in systems:
-        own = _where(rows, system=system, seed=seed)
+        own = where(rows, system=system, seed=seed)
         cells = "".join(
-            f"<td>{_rate(_where(own, **chosen))}{known(_published_name(system), chosen)}</td>"
+            f"<td>{_rate(where(own, **chosen))}{known(_published_name(system), chosen)}</td>"
             for _, _, chosen in columns
         )
         body += f"<tr><td>{escape(_label(system, seed))}</td>{cells}</tr>\n"
@@ -503,7 +496,7 @@ def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
         for wave in WAVES
     ]
     html = ""
-    for heading, rows in _places_scored(_where(table, lead_group="all")):
+    for heading, rows in _places_scored(where(table, lead_group="all")):
         caption = _about(rows, "F1 of frames of 20 ms, both protocols, all leads")
         html += heading + _score_table(rows, published, columns, caption)
     return html
@@ -512,7 +505,7 @@ def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
 def _macro_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     """Lay out boundary macro F1 of all systems, a table per data set and split."""
     html = ""
-    for heading, rows in _places_scored(_where(table, boundary="macro")):
+    for heading, rows in _places_scored(where(table, boundary="macro")):
         groups = [group for group in LEAD_GROUPS if group in set(rows["lead_group"])]
         columns = [
             (
@@ -523,14 +516,14 @@ def _macro_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
             )
             for protocol in PROTOCOLS
             for group in groups
-            for tolerance, title in TOLERANCES.items()
+            for tolerance, title in TOLERANCE_NAMES.items()
         ]
         caption = _about(
-            _where(rows, lead_group="all"),
+            where(rows, lead_group="all"),
             "Mean F1 of P on, P off, QRS on, QRS off, T on and T off",
             *[
                 f"{LEAD_GROUPS[group]}: "
-                + _count(_where(rows, lead_group=group)["n_records"], "record")
+                + _count(where(rows, lead_group=group)["n_records"], "record")
                 for group in groups
                 if group != "all"
             ],
@@ -546,7 +539,7 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     titles += ["True", "Predicted", "Matched"]
     head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
     html = ""
-    for heading, rows in _places_scored(_where(table, **shown)):
+    for heading, rows in _places_scored(where(table, **shown)):
         known = _same_place(published, rows)
         notes: list[str] = []
         body = ""
@@ -555,9 +548,9 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                 f'<tr><th class="of" colspan="{len(titles)}">{escape(_label(system, seed))}</th>'
             )
             body += "</tr>\n"
-            own = _where(rows, system=system, seed=seed)
+            own = where(rows, system=system, seed=seed)
             for boundary in BOUNDARIES:
-                one = _where(own, boundary=boundary)
+                one = where(own, boundary=boundary)
                 if one.empty:
                     continue
                 place = shown | {"system": _published_name(system), "target": boundary}
@@ -594,7 +587,7 @@ def _stream_tables(paths: Sequence[Path]) -> str:
     """Lay out the comparison of the token streams, a table per data set and split."""
     groups = {
         "Frame F1": {wave: f"f1_{wave}" for wave in WAVES},
-        "Boundary macro F1": {title: f"{name}_macro" for name, title in TOLERANCES.items()},
+        "Boundary macro F1": {title: f"{name}_macro" for name, title in TOLERANCE_NAMES.items()},
     }
     plain = {"Q-loss": "q_loss", "failed": "n_failed", "of leads": "n_streams"}
     plain |= {"ms per lead": "ms_per_lead", "NeuroKit alone": "neurokit_ms_per_lead"}

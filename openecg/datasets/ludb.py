@@ -7,7 +7,6 @@ annotation file per lead, ``data/N.i`` to ``data/N.v6``.
 
 from openecg.archive import Archive
 from openecg.datasets.base import (
-    LEADS,
     Lead,
     Record,
     RecordInfo,
@@ -19,6 +18,7 @@ from openecg.datasets.base import (
     standard_order,
 )
 from openecg.errors import DataError
+from openecg.leads import LEADS
 
 FOLDER = "data/"
 SYMBOLS = frozenset("()pNt")

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from openecg.archive import Archive
 from openecg.datasets import base
 from openecg.datasets.base import (
-    LEADS,
     SPELLING,
     Lead,
     Record,
@@ -21,6 +20,7 @@ from openecg.datasets.base import (
     read_signals,
 )
 from openecg.errors import DataError
+from openecg.leads import LEADS
 from openecg.waves import Waves
 
 EXPERT = "q1c"

@@ -8,6 +8,8 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from openecg.config import check_config
+from openecg.datasets import LAYOUTS
+from openecg.datasets.base import load_layout
 from openecg.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +100,10 @@ def test_every_key_of_the_default_config_is_described() -> None:
         return [] if "description" in node or "enum" in node else [path]
 
     assert leaves(schema, "config") == []
+
+
+def test_every_layout_has_a_loader() -> None:
+    for layout in LAYOUTS:
+        loader = load_layout(layout)
+        assert callable(loader.list_records)
+        assert callable(loader.read_record)
