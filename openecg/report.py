@@ -159,7 +159,7 @@ def write_report(
     automatic : list of Path
         Tables that check the scorer; none without QTDB.
     strips : int
-        Number of leads drawn.
+        Number of leads drawn, as far as there are any.
     report : Path
         HTML to write.
 
@@ -266,22 +266,24 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         ``dataset``, ``record_id``, ``lead``, ``window`` and ``error``, the share of annotated
         frames that are wrong.
     n_strips : int
-        How many at most, divided evenly over the data sets as far as they have records; a quarter
-        are the worst of their data set.
+        How many, as far as there are leads; divided evenly over the data sets as far as they have
+        records, then as far as they have leads.
 
     Returns
     -------
     DataFrame
-        Rows of ``errors`` with ``why``: at most one worst lead and one median lead per record.
+        Rows of ``errors`` with ``why``: one lead of each record, of a quarter the worst and of the
+        others the median; more of a record only after every record has its strip, in turns and
+        nearest to its median first.
     """
-    n_records = errors.groupby("dataset", sort=False)["record_id"].nunique()
-    shares, left = {}, n_strips
-    for i, (dataset, n_here) in enumerate(n_records.sort_values(kind="stable").items()):
-        shares[dataset] = min(n_here, left // (len(n_records) - i))
-        left -= shares[dataset]
+    if errors.empty:
+        return errors.assign(why="")
+    by_dataset = errors.groupby("dataset", sort=False)
+    n_records = by_dataset["record_id"].nunique()
+    first = _divide(n_strips, n_records)
+    more = _divide(n_strips - sum(first.values()), by_dataset.size() - n_records)
     chosen = []
-    for dataset in n_records.index:
-        n_here = shares[dataset]
+    for dataset, n_here in first.items():
         ranked = where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
         n_worst = round(WORST_SHARE * n_here) if n_here > 1 else 0
         worst = ranked.iloc[::-1].drop_duplicates("record_id").head(n_worst)
@@ -299,7 +301,24 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         typical = typical.iloc[np.floor(middles * len(typical)).astype(int)]
         chosen.append(typical.assign(why="median lead of its record"))
         chosen.append(worst.assign(why=why))
-    return pd.concat(chosen) if chosen else errors.assign(why="")
+        rest = ranked.drop(index=[*typical.index, *worst.index])
+        median = ranked.groupby("record_id")["error"].median()
+        rest["far"] = (rest["error"] - rest["record_id"].map(median)).abs()
+        rest = rest.sort_values(["far", *KEYS], kind="stable")
+        rest["turn"] = rest.groupby("record_id").cumcount()
+        rest = rest.sort_values(["turn", *KEYS], kind="stable").head(more[dataset])
+        rest = rest.drop(columns=["far", "turn"])
+        chosen.append(rest.assign(why="one more of its record, near the median"))
+    return pd.concat(chosen)
+
+
+def _divide(n: int, room: "pd.Series[int]") -> dict[str, int]:
+    """Divide ``n`` evenly as far as there is room; what one cannot take goes to the others."""
+    shares: dict[str, int] = {}
+    for i, (name, most) in enumerate(room.sort_values(kind="stable").items()):
+        shares[str(name)] = min(int(most), n // (len(room) - i))
+        n -= shares[str(name)]
+    return {str(name): shares[str(name)] for name in room.index}
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
@@ -822,8 +841,8 @@ def _places(sources: dict[str, list[Path]], folder: Path) -> str:
         for parent in dict.fromkeys(path.parent for path in paths):
             inside = [path for path in paths if path.parent == parent]
             place = inside[0] if len(inside) == 1 else parent
-            where = Path(os.path.relpath(place, folder)).as_posix()
+            to = Path(os.path.relpath(place, folder)).as_posix()
             count = f" ({len(inside)} files)" if len(inside) > 1 else ""
-            link = f'<a href="{quote(where)}"><code>{escape(where)}</code></a>'
+            link = f'<a href="{quote(to)}"><code>{escape(to)}</code></a>'
             items += f"<li>{link}{count}: {escape(what)}</li>\n"
     return f"<p>Paths from the folder of this page.</p><ul>{items}</ul>"

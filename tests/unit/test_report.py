@@ -361,18 +361,34 @@ def test_strips_hold_the_worst_lead_and_say_so() -> None:
         assert row.error == record["error"].median()
 
 
-def test_the_choice_does_not_depend_on_the_order_of_the_leads() -> None:
+@pytest.mark.parametrize("n_strips", [5, 30])
+def test_the_choice_does_not_depend_on_the_order_of_the_leads(n_strips: int) -> None:
     errors = _errors(a=20)
     shuffled = errors.sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(
-        choose_strips(errors, 5).reset_index(drop=True),
-        choose_strips(shuffled, 5).reset_index(drop=True),
+        choose_strips(errors, n_strips).reset_index(drop=True),
+        choose_strips(shuffled, n_strips).reset_index(drop=True),
     )
 
 
-def test_no_more_strips_than_records() -> None:
-    assert len(choose_strips(_errors(a=2), 12)) == 2
+def test_every_record_has_its_strip_before_one_has_two() -> None:
+    errors = _errors(a=5, b=1, c=1)
+    chosen = choose_strips(errors, 12)
+    assert len(chosen) == 12
+    assert not chosen.duplicated(["dataset", "record_id", "lead", "window"]).any()
+    assert chosen.groupby("dataset")["record_id"].nunique().to_dict() == {"a": 5, "b": 1, "c": 1}
+    n_strips = chosen.groupby(["dataset", "record_id"]).size()
+    assert sorted(n_strips["a"]) == [1, 1, 1, 2, 2]
+    assert sorted([*n_strips["b"], *n_strips["c"]]) == [2, 3]
+    assert len(choose_strips(_errors(a=7), 12)) == 12
+
+
+def test_no_more_strips_than_leads() -> None:
+    chosen = choose_strips(_errors(a=2), 12)
+    assert len(chosen) == 6
+    assert chosen["why"].str.startswith("one more of its record").sum() == 4
     assert choose_strips(_errors(a=2), 0).empty
+    assert choose_strips(_errors(), 12).empty
 
 
 def test_the_headline_fits_a_terminal() -> None:
