@@ -118,8 +118,9 @@ real data set of the same name, with the same split, protocol, tolerance and lea
 by the authors of openecg, [ours] measured for this project, [P] read in the primary source, [S] in
 a secondary one, [C] computed from public annotations, [M] from memory and unverified. They belong
 to real records, so they never stand beside data sets whose name starts with
-<code>{SIMULATED}</code>. The published settings F and C were trained as those named
-<code>_unmasked</code> here: unannotated frames counted as none of the waves.</dd>
+<code>{SIMULATED}</code>. They stand beside what is made alike: the published settings were trained
+as those named <code>_unmasked</code> here, unannotated frames counted as none of the waves, and
+the published NeuroKit rows had the spike detector of <code>nk_original</code>.</dd>
 </dl>
 """
 
@@ -308,7 +309,7 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         rest["turn"] = rest.groupby("record_id").cumcount()
         rest = rest.sort_values(["turn", *KEYS], kind="stable").head(more[dataset])
         rest = rest.drop(columns=["far", "turn"])
-        chosen.append(rest.assign(why="one more of its record, near the median"))
+        chosen.append(rest.assign(why="another lead or window of its record"))
     return pd.concat(chosen)
 
 
@@ -442,11 +443,6 @@ def _rate(row: pd.DataFrame) -> str:
     return _number(f1) + interval
 
 
-def _published_name(system: str) -> str:
-    """Return the published name of a system; those settings were trained without mask."""
-    return system.removesuffix("_unmasked")
-
-
 def _score_table(
     rows: pd.DataFrame,
     published: pd.DataFrame,
@@ -483,11 +479,11 @@ def _score_table(
     for system, seed in systems:
         own = where(rows, system=system, seed=seed)
         cells = "".join(
-            f"<td>{_rate(where(own, **chosen))}{known(_published_name(system), chosen)}</td>"
+            f"<td>{_rate(where(own, **chosen))}{known(system, chosen)}</td>"
             for _, _, chosen in columns
         )
         body += f"<tr><td>{escape(_label(system, seed))}</td>{cells}</tr>\n"
-    ours = {_published_name(system) for system, _ in systems}
+    ours = {system for system, _ in systems}
     elsewhere = [name for name in dict.fromkeys(published["system"]) if name not in ours]
     others = {name: [known(name, chosen) for _, _, chosen in columns] for name in elsewhere}
     others = {name: cells for name, cells in others.items() if any(cells)}
@@ -572,7 +568,7 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                 one = where(own, boundary=boundary)
                 if one.empty:
                     continue
-                place = shown | {"system": _published_name(system), "target": boundary}
+                place = shown | {"system": system, "target": boundary}
                 row = one.iloc[0]
                 cells = [
                     boundary.replace("_", " "),

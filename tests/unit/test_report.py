@@ -386,7 +386,7 @@ def test_every_record_has_its_strip_before_one_has_two() -> None:
 def test_no_more_strips_than_leads() -> None:
     chosen = choose_strips(_errors(a=2), 12)
     assert len(chosen) == 6
-    assert chosen["why"].str.startswith("one more of its record").sum() == 4
+    assert chosen["why"].str.startswith("another lead or window").sum() == 4
     assert choose_strips(_errors(a=2), 0).empty
     assert choose_strips(_errors(), 12).empty
 
