@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from openecg.datasets import SIMULATED
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, written_aside
+from openecg.pacing_table import TIMED_TOLERANCE_MS
 from openecg.plots import Spans, strip, training_curves
 from openecg.published import load_published
-from openecg.score import PROTOCOLS
+from openecg.score import PROTOCOLS, TOLERANCES
 from openecg.tables import where
 from openecg.waves import BOUNDARIES, IGNORE, KINDS
 
@@ -92,12 +93,12 @@ dd { margin: 0 0 0 1.2rem; }
 }
 """
 
-HOW_TO_READ = f"""
+HOW_TO_READ = """
 <dl>
-<dt>Frame F1</dt><dd>Each lead is cut into frames of 20 ms, and each frame is P, QRS, T or none of
-these. F1 of a wave is over the frames of all leads together.</dd>
+<dt>Frame F1</dt><dd>Each lead is cut into frames of {frame_ms} ms, and each frame is P, QRS, T or
+none of these. F1 of a wave is over the frames of all leads together.</dd>
 <dt>Boundary F1</dt><dd>The on and off of each wave, matched one to one with the reference within a
-tolerance. Martinez: P 50 ms, QRS 40 ms, T on 50 ms, T off 100 ms. 150 ms: the same for all.
+tolerance. {tolerances}.
 Se is the share of reference boundaries found, PPV the share of predicted boundaries that are
 right; macro is the mean F1 over the boundaries that the reference has.</dd>
 <dt>Error</dt><dd>Predicted minus reference, in ms, over the matched boundaries only: negative is
@@ -118,7 +119,7 @@ real data set of the same name, with the same split, protocol, tolerance and lea
 by the authors of openecg, [ours] measured for this project, [P] read in the primary source, [S] in
 a secondary one, [C] computed from public annotations, [M] from memory and unverified. They belong
 to real records, so they never stand beside data sets whose name starts with
-<code>{SIMULATED}</code>. They stand beside what is made alike: the published settings were trained
+<code>{simulated}</code>. They stand beside what is made alike: the published settings were trained
 as those named <code>_unmasked</code> here, unannotated frames counted as none of the waves, and
 the published NeuroKit rows had the spike detector of <code>nk_original</code>.</dd>
 </dl>
@@ -134,8 +135,11 @@ def write_report(
     shards: list[Path],
     rule_graph: Path,
     ablation: list[Path],
+    stage1: list[Path],
+    timings: list[Path],
     pacing: list[Path],
     automatic: list[Path],
+    frame_ms: float,
     strips: int,
     report: Path,
 ) -> None:
@@ -155,10 +159,16 @@ def write_report(
         SVG.
     ablation : list of Path
         The comparison of the token streams; none without streams.
+    stage1 : list of Path
+        The token streams beside published figures; none without streams. Only listed.
+    timings : list of Path
+        What the streams cost, for each data set. Only listed.
     pacing : list of Path
         Comparisons of the detectors of pacemaker spikes; none without the LUDB layout.
     automatic : list of Path
         Tables that check the scorer; none without QTDB.
+    frame_ms : float
+        Length of a frame in ms.
     strips : int
         Number of leads drawn, as far as there are any.
     report : Path
@@ -177,6 +187,8 @@ def write_report(
         "Frame scores: system, seed, data set, split, protocol, lead group and wave": [frames],
         "Boundary scores: the same by tolerance and boundary": [boundaries],
         "Token streams: scores, Q-loss, failures, time": ablation,
+        "Token streams beside published figures": stage1,
+        "Times of the token streams": timings,
         "Pacemaker spikes": pacing,
         "Scorer check": automatic,
         "Training histories, one row per epoch": histories,
@@ -186,7 +198,7 @@ def write_report(
     }
     datasets = list(dict.fromkeys([*frame_table["dataset"], *boundary_table["dataset"]]))
     sections = {
-        "Frame F1": _frame_tables(frame_table, published),
+        "Frame F1": _frame_tables(frame_table, published, frame_ms),
         "Boundary macro F1": _macro_tables(boundary_table, published),
         "Boundaries one by one": _boundary_tables(boundary_table, published),
         "Token streams": _stream_tables(ablation),
@@ -200,7 +212,9 @@ def write_report(
             small=True,
         ),
         "Where each table lies": _places(sources, report.parent),
-        "How to read": HOW_TO_READ,
+        "How to read": HOW_TO_READ.format(
+            frame_ms=f"{frame_ms:g}", tolerances=tolerance_text(), simulated=SIMULATED
+        ),
     }
     page = _page(datasets, {title: body for title, body in sections.items() if body})
     with written_aside(report) as aside:
@@ -212,6 +226,23 @@ def print_headline(*, frames: Path, boundaries: Path, report: Path) -> None:
     """Print the headline table of a run, and where its report is."""
     print(headline(_read_scores(frames), _read_scores(boundaries)))
     print(f"\nReport: {report}\nTables: {frames}, {boundaries}")
+
+
+def tolerance_text(*names: str) -> str:
+    """Say in ms how far off a boundary may be, for some sets of tolerances or for all."""
+    texts = []
+    for name in names or TOLERANCES:
+        by_boundary = TOLERANCES[name]
+        if len(set(by_boundary.values())) == 1:
+            parts = [f"{next(iter(by_boundary.values())):g} ms for all"]
+        else:
+            parts = []
+            for wave in WAVES:
+                on, off = (by_boundary[f"{wave}_{side}"] for side in ("on", "off"))
+                both = {f"{wave} on": on, f"{wave} off": off} if on != off else {wave: on}
+                parts += [f"{what} {ms:g} ms" for what, ms in both.items()]
+        texts.append(f"{TOLERANCE_NAMES[name]}: {', '.join(parts)}")
+    return "; ".join(texts)
 
 
 def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
@@ -237,7 +268,7 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         boundary="macro",
     )
     lines = textwrap.wrap(
-        "Frame F1 (20 ms) and boundary macro F1 (Martinez tolerances) with its 95 % interval; "
+        f"Frame F1, and boundary macro F1 ({tolerance_text('martinez')}) with its 95 % interval; "
         "protocol annotated_span, all leads",
         HEADLINE_COLUMNS,
     )
@@ -503,7 +534,7 @@ def _places_scored(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     ]
 
 
-def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
+def _frame_tables(table: pd.DataFrame, published: pd.DataFrame, frame_ms: float) -> str:
     """Lay out frame F1 of all systems, a table per data set and split."""
     columns = [
         (protocol, wave, {"protocol": protocol, "lead_group": "all", "wave": wave})
@@ -512,7 +543,7 @@ def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     ]
     html = ""
     for heading, rows in _places_scored(where(table, lead_group="all")):
-        caption = _about(rows, "F1 of frames of 20 ms, both protocols, all leads")
+        caption = _about(rows, f"F1 of frames of {frame_ms:g} ms, both protocols, all leads")
         html += heading + _score_table(rows, published, columns, caption)
     return html
 
@@ -693,7 +724,10 @@ def _pacing_tables(paths: Sequence[Path]) -> str:
             "<tr>" + "".join(f"<td>{_count_or_rate(n, row[n])}</td>" for n in names) + "</tr>\n"
             for _, row in timed.iterrows()
         )
-        caption = "Simulated spikes at known times; errors in ms of those found within 10 ms."
+        caption = (
+            "Simulated spikes at known times; errors in ms of those found within "
+            f"{TIMED_TOLERANCE_MS:g} ms."
+        )
         html += _table(caption, f"<tr>{head}</tr>", body)
     return html
 

@@ -123,6 +123,12 @@ def _pacing(path: Path) -> Path:
     return path
 
 
+def _listed(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
+
+
 def _write_inputs(root: Path) -> dict[str, Any]:
     """Write everything write_report reads."""
     frames, boundaries = root / "metrics" / "frames.tsv", root / "metrics" / "boundaries.tsv"
@@ -144,11 +150,14 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "shards": [shard for _, shard in strips],
         "rule_graph": graph,
         "ablation": [_ablation(root / "metrics" / "ablation.tsv")],
+        "stage1": [_listed(root / "metrics" / "stage1.tsv")],
+        "timings": [_listed(root / "timings" / f"{name}.tsv") for name in (REAL, MADE_UP)],
         "pacing": [_pacing(root / "metrics" / f"pacing_{REAL}.tsv")],
         "automatic": [
             _automatic(root / "metrics" / f"automatic_{name}.tsv")
             for name in ("qtdb", "simulated_qtdb")
         ],
+        "frame_ms": 25,
         "strips": 3,
         "report": root / "report.html",
     }
@@ -257,6 +266,12 @@ def test_pacing_counts_records_and_times_simulated_spikes(page: str) -> None:
     assert "<td>239</td><td>238</td><td>237</td><td>0.992</td>" in table
 
 
+def test_frames_and_tolerances_are_those_of_the_run(page: str) -> None:
+    assert page.count("frames of 25 ms") == 3  # how to read, and a table for each data set
+    assert "frames of 20 ms" not in page
+    assert "Martinez: P 50 ms, QRS 40 ms, T on 50 ms, T off 100 ms; 150 ms: 150 ms for all." in page
+
+
 def test_names_are_escaped(page: str) -> None:
     assert "F &lt;b&gt;&amp;" in page
     assert ODD not in page
@@ -287,8 +302,9 @@ def test_curves_strips_and_rule_graph_are_embedded(page: str) -> None:
 
 def test_links_lead_from_the_page_to_files_that_are_there(page: str, report: Path) -> None:
     links = re.findall(r'<li><a href="([^"]*)"', page)
-    for name in ("metrics/frames.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"):
-        assert any(link.startswith(name) for link in links)
+    names = ["metrics/frames.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"]
+    for name in [*names, "metrics/stage1.tsv", "timings"]:
+        assert any(link.startswith(name) for link in links), name
     for link in links:
         assert (report.parent / link).exists()
 
@@ -302,7 +318,8 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     untrained = [path for path in inputs["predictions"] if path.parent.name == "0"]
     write_report(
         **inputs
-        | {"histories": [], "ablation": [], "pacing": [], "automatic": [], "predictions": untrained}
+        | {"histories": [], "ablation": [], "stage1": [], "timings": [], "pacing": []}
+        | {"automatic": [], "predictions": untrained}
     )
     page = inputs["report"].read_text()
     assert "<h2>Training" not in page
