@@ -2,6 +2,8 @@
 # make run CONFIG=configs/ludb.yaml     the same on the real LUDB
 # make test                             lint and all tests
 # make bench                            speed of the codec, of tokenising and of scoring
+# make lock                             newer versions of all packages in constraints.txt
+# make clean                            remove what runs have written
 PY ?= python3
 VENV ?= .venv
 CORES ?= 2
@@ -10,19 +12,33 @@ ARGS ?=
 # Where pip finds torch, when the default index is not wanted: see README, "CPU or GPU".
 TORCH_INDEX ?=
 
-# Trainings take turns on a card; without one, as many run at once as cores allow.
+MISSING := $(foreach file,$(CONFIG),$(if $(wildcard $(file)),,$(file)))
+ifneq ($(MISSING),)
+$(error CONFIG=$(MISSING): no such file; shipped: $(wildcard configs/*.yaml))
+endif
+
+# Trainings take turns where there is a GPU, also where there are several, for all of them take the
+# first. Without one, as many run at once as cores allow.
 GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
-GPU_JOBS := $(if $(filter-out 0,$(GPUS)),$(GPUS),$(CORES))
+GPU_JOBS := $(if $(filter-out 0,$(GPUS)),1,$(CORES))
+
+# What --resources in ARGS names goes behind our own, which it may replace.
+ASKED := $(subst --resources=,--resources ,$(ARGS))
+OPTIONS := $(if $(findstring --resources,$(ARGS)),$(subst --resources ,--resources gpu=$(GPU_JOBS) ,$(ASKED)),$(ARGS) --resources gpu=$(GPU_JOBS))
+
+# ARGS that make no report, after which there is no headline: dry runs, what only prints, targets.
+RULES := $(shell sed -n 's/^rule \([a-z0-9_]*\):.*/\1/p' Snakefile rules/*.smk)
+PARTIAL := $(filter -n% --dry-run --dryrun --dag --rulegraph --filegraph --summary --unlock,$(ARGS)) \
+  $(filter results/% resources/% $(filter-out all write_report,$(RULES)),$(ARGS))
 
 STAMP := $(VENV)/.installed
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run test lint unit bench clean
+.PHONY: run test lint unit bench lock clean
 run: $(STAMP)
-	$(if $(and $(CONFIG),$(if $(wildcard $(CONFIG)),,missing)),$(error CONFIG=$(CONFIG): no such file; shipped: $(wildcard configs/*.yaml)))
-	snakemake --cores $(CORES) $(ARGS) --resources gpu=$(GPU_JOBS) $(if $(CONFIG),--configfile $(CONFIG))
-	$(if $(ARGS),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
+	snakemake --cores $(CORES) $(OPTIONS) $(if $(CONFIG),--configfile $(CONFIG))
+	$(if $(strip $(PARTIAL)),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
 	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
 
 test: lint unit
@@ -46,5 +62,13 @@ $(STAMP): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e ".[dev]"
 	touch $@
 
+# Newer versions of all packages, within pyproject.toml and constraints.in.
+lock: $(STAMP)
+	python -m pip install -q uv
+	uv pip compile --upgrade --universal -p 3.11 --no-annotate --no-header --all-extras \
+	  -c constraints.in pyproject.toml -o constraints.txt
+
+# results/README.md is in git.
 clean:
-	rm -rf results .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf .snakemake

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from benchmarks.scoring import scoring_rows
 from openecg.codec import decode, decode_many, encode, encode_many
 from openecg.delineate import METHODS
-from openecg.simulation import KINDS, LEADS, simulate_strip
+from openecg.leads import LEADS
+from openecg.simulation import KINDS, simulate_strip
 from openecg.speed import read_strips, time_tokens
 from openecg.table_text import aligned
 from openecg.tokens import tokenize_strip

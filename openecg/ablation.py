@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, write_tsv
 from openecg.groups import ALL
+from openecg.tables import where
 from openecg.vocab import ID_Q, ID_TO_CHAR
 from openecg.waves import BOUNDARIES
 
@@ -56,7 +57,7 @@ def compare_streams(
     ].groupby([*PLACE, "system", "protocol"], sort=False):
         place = {"dataset": dataset, "split": split}
         stream = str(system).removeprefix("nk_")
-        own_boundaries = _where(
+        own_boundaries = where(
             boundary_scores,
             **place,
             system=system,
@@ -131,16 +132,9 @@ def _boundary_columns(scores: pd.DataFrame) -> dict[str, object]:
     return columns
 
 
-def _where(rows: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """Rows whose columns have these values."""
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
-    return rows
-
-
 def _one(rows: pd.DataFrame, paths: list[Path], **wanted: object) -> dict[str, object]:
     """Return the one row with these values, as a mapping."""
-    found = _where(rows, **wanted) if len(rows) else rows
+    found = where(rows, **wanted) if len(rows) else rows
     if len(found) != 1:
         named = ", ".join(f"{name} {value}" for name, value in wanted.items())
         raise DataError(

@@ -4,6 +4,7 @@ import hashlib
 import stat
 import zipfile
 import zlib
+from functools import cache
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -98,6 +99,11 @@ class Archive:
         """Return a UTF-8 text file, with line ends as they are; errors as `read`."""
         return self._decode(member, self.read(member))
 
+    def require_sums(self) -> None:
+        """Raise DataError if the sums are missing, for releases that are published with them."""
+        if self._sums is None:
+            raise DataError(f"{self.path}: no member {SUMS} in the top folder {self.top}")
+
     def _list(self) -> tuple[str, dict[str, zipfile.ZipInfo]]:
         """Check the list of members and find the top folder."""
         members: dict[str, zipfile.ZipInfo] = {}
@@ -160,6 +166,50 @@ class Archive:
             raise DataError(
                 f"{self.path}: member {member} is damaged: {one_line(error)}"
             ) from error
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise DataError if a file is not the one of a published sum; ``""`` is no sum, no check."""
+    if not expected:
+        return
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: not a readable zip: {one_line(error)}") from error
+    if found != expected.lower():
+        raise DataError(f"{path}: sha256 is {found}, expected {expected}")
+
+
+def zip_stamp(path: Path) -> str:
+    """Tell zips of different content apart, by their size and their list of members.
+
+    A member that differs has another CRC there. The content itself is not read, so this takes
+    milliseconds. Times do not count: a copy that keeps an old one is seen, a fresh copy is not.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file. One that is no zip has a stamp too, for the step that reads it
+        says better what is wrong.
+    """
+    status = path.stat()
+    return _stamp(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _stamp(path: Path, size: int, changed_ns: int) -> str:
+    """Stamp a zip once per process, and again if it was replaced meanwhile."""
+    try:
+        with zipfile.ZipFile(path) as opened:
+            members = [
+                (info.filename, info.CRC, info.file_size, info.header_offset)
+                for info in opened.infolist()
+            ]
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return f"{size} bytes, no zip"
+    digest = hashlib.sha256(repr(members).encode()).hexdigest()
+    return f"{size} bytes, members {digest[:12]}"
 
 
 def one_line(error: object) -> str:

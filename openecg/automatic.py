@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from openecg.archive import Archive
+from openecg.archive import Archive, check_sha256
 from openecg.datasets.base import read_header
 from openecg.datasets.qtdb import AUTOMATIC, EXPERT, list_records, read_waves
 from openecg.files import write_tsv
@@ -27,7 +27,7 @@ PROTOCOLS = {
 }
 
 
-def score_automatic(*, archive: Path, dataset: str, table: Path) -> None:
+def score_automatic(*, archive: Path, sha256: str, dataset: str, table: Path) -> None:
     """Score the ecgpuwave marks of QTDB (pu0, pu1) against the expert's (q1c).
 
     The classical protocol: each annotated point takes the nearest automatic mark of its kind in
@@ -38,6 +38,8 @@ def score_automatic(*, archive: Path, dataset: str, table: Path) -> None:
     ----------
     archive : Path
         Zip of QTDB.
+    sha256 : str
+        Its published sum; ``""`` if there is none.
     dataset : str
         Its name; figures published for a data set of this name are put beside.
     table : Path
@@ -46,9 +48,10 @@ def score_automatic(*, archive: Path, dataset: str, table: Path) -> None:
     Raises
     ------
     DataError
-        If the archive or one of its files cannot be read.
+        If the archive or one of its files cannot be read, or it is not that of ``sha256``.
     """
     errors: dict[str, list[npt.NDArray[np.float64]]] = {point: [] for point in POINTS}
+    check_sha256(archive, sha256)
     with Archive(archive) as zipped:
         records = [record.record_id for record in list_records(zipped)]
         for record_id in records:

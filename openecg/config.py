@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 import yaml
 
+from openecg.datasets import LAYOUTS, SIMULATED
 from openecg.errors import ConfigError
 from openecg.stage2.decoding import PLAIN, Decoding, resolve_decoding
 from openecg.stage2.settings import Setting, resolve_setting
 from openecg.windows import WindowRule
 
-NO_LAYOUTS = ("__init__", "base")
 SAMPLES_PER_FRAME = 5  # the convolution in front of the model steps by five samples
 
 
@@ -90,12 +90,11 @@ def _check_spec(name: str, spec: dict[str, Any]) -> None:
     where = f"config, specs.{name}"
     if ("zip" in spec) == ("simulate" in spec):
         raise ConfigError(f"{where}: needs either zip or simulate, not both")
-    if ("simulate" in spec) != name.startswith("simulated_"):
-        raise ConfigError(f"{where}: simulated data, and nothing else, is named simulated_...")
-    folder = Path(__file__).parent / "datasets"
-    layouts = [path.stem for path in folder.glob("*.py") if path.stem not in NO_LAYOUTS]
-    if spec["layout"] not in layouts:
-        raise ConfigError(f"{where}.layout: unknown layout {_unknown(spec['layout'], layouts)}")
+    if ("simulate" in spec) != name.startswith(SIMULATED):
+        raise ConfigError(f"{where}: simulated data, and nothing else, is named {SIMULATED}...")
+    if spec["layout"] not in LAYOUTS:
+        known = _unknown(spec["layout"], list(LAYOUTS))
+        raise ConfigError(f"{where}.layout: unknown layout {known}")
     try:
         WindowRule.from_dict(spec["windows"])
     except ConfigError as error:

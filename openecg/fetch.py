@@ -4,11 +4,13 @@ import hashlib
 import http.client
 import logging
 import os
+import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,7 +23,13 @@ TIMEOUT_S = 60.0  # without a byte from the server
 PAUSES_S = (1.0, 5.0, 15.0, 45.0)  # before the second to the fifth try
 CHUNK_BYTES = 1 << 18
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP answers that may change by waiting
-BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+BROKEN = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,  # in the middle of the body; before it, urllib makes it a URLError
+)
 
 
 def fetch(*, url: str, sha256: str, archive: Path) -> None:
@@ -167,7 +175,14 @@ def _check(part: Path, *, url: str, sha256: str, by_hand: str) -> None:
         try:
             with zipfile.ZipFile(part) as zipped:
                 damaged = zipped.testzip()
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             raise DataError(f"{url}: the download is a damaged zip: {error}; {by_hand}") from error
         if damaged is not None:
             raise DataError(f"{url}: member {damaged} of the download is damaged; {by_hand}")

@@ -4,7 +4,9 @@ import os
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +54,21 @@ def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
             f"{path}: no column {', '.join(sorted(missing))}; found {', '.join(table.column_names)}"
         )
     return table
+
+
+def parquet_note(path: Path, name: str) -> str:
+    """Return a note that the schema of a Parquet file carries; ``""`` without file or note."""
+    try:
+        notes = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        return ""
+    return str(notes.get(name.encode(), b"").decode())
+
+
+def list_values(cell: Any) -> npt.NDArray[Any]:
+    """Take the numbers of one cell of a column of lists."""
+    values: npt.NDArray[Any] = cell.values.to_numpy(zero_copy_only=False)
+    return values
 
 
 def write_tsv(frame: pd.DataFrame, path: Path) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from openecg.archive import Archive
+from openecg.archive import Archive, check_sha256, zip_stamp
 from openecg.datasets.base import RecordInfo, load_layout
 from openecg.errors import ConfigError
 from openecg.files import write_parquet
-from openecg.selection import TRAIN
 from openecg.splits import (
+    TRAIN,
     draw_folds,
     held_out_as_published,
     held_out_by_record,
@@ -41,6 +41,7 @@ SCHEMA = pa.schema(
 def index_records(
     *,
     archive: Path,
+    sha256: str,
     dataset: str,
     layout: str,
     parts: int,
@@ -56,6 +57,8 @@ def index_records(
     ----------
     archive : Path
         Zip of the data set.
+    sha256 : str
+        Its published sum; ``""`` if there is none.
     dataset : str
         Name of the data set.
     layout : str
@@ -72,20 +75,22 @@ def index_records(
     seed : int
         Seed of splits and folds.
     index : Path
-        Parquet to write, one row for each record.
+        Parquet to write, one row for each record; its schema carries the `zip_stamp` of
+        ``archive`` as the note ``zip``.
 
     Raises
     ------
     ConfigError
         If a setting is out of range or does not fit the data set.
     DataError
-        If the archive is damaged or its lists of records do not agree.
+        If the archive is damaged or not that of ``sha256``, or its lists of records do not agree.
     """
     loader = load_layout(layout)
     if split not in RULES:
         raise ConfigError(f"unknown split {split!r}; allowed are {', '.join(RULES)}")
     if held_out in ("", TRAIN):
         raise ConfigError(f"held_out must be a name other than {TRAIN!r}, got {held_out!r}")
+    check_sha256(archive, sha256)
     with Archive(archive) as opened:
         records: list[RecordInfo] = loader.list_records(opened)
     if not 1 <= parts <= len(records):
@@ -108,7 +113,7 @@ def index_records(
             "conduction": [record.conduction for record in records],
             "paced": [record.paced for record in records],
         },
-        schema=SCHEMA,
+        schema=SCHEMA.with_metadata({"zip": zip_stamp(archive)}),
     )
     write_parquet(table, index)
     log.info(

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from openecg.datasets.base import LEADS
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_tsv
+from openecg.leads import LEADS
 from openecg.pacer import detect_spikes
 from openecg.pacing import (
     LOOSEST,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from openecg import vocab
 from openecg.codec import decode, decode_many
+from openecg.datasets import SIMULATED
 from openecg.errors import DataError
 from openecg.strip_text import (
     CLASS_NAMES,
@@ -39,7 +40,6 @@ from openecg.waves import (
 Facts = list[tuple[str, str]]
 
 MOST_NAMES = 15  # longer lists are counted
-SIMULATED = "simulated_"  # how the names of simulated data sets start
 STRIP_KEYS = ("dataset", "record_id", "lead", "split")
 UNITS = {"_ms": "ms", "_hz": "Hz", "_s": "s", "_mv": "mV", "signal": "mV", "samples": "samples"}
 

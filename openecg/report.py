@@ -15,19 +15,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from openecg.datasets import SIMULATED
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, written_aside
 from openecg.groups import ALL
 from openecg.metrics import MEAN_SEED
+from openecg.pacing_table import TIMED_TOLERANCE_MS
 from openecg.plots import Spans, strip, training_curves
 from openecg.published import load_published
+from openecg.score import FRAME_PROTOCOLS, TOLERANCES
+from openecg.tables import where
 from openecg.waves import BOUNDARIES, IGNORE, KINDS
 
 log = logging.getLogger(__name__)
 
-SIMULATED = "simulated_"  # how the names of simulated data sets start
-PROTOCOLS = ("full_window", "annotated_span")
-TOLERANCES = {"martinez": "Martinez", "150ms": "150 ms"}
+TOLERANCE_NAMES = {"martinez": "Martinez", "150ms": "150 ms"}
 LEAD_GROUPS = {"all": "all leads", "II": "lead II", "first": "first lead"}
 WAVES = tuple(KINDS.values())
 KEYS = ["dataset", "record_id", "lead", "window"]
@@ -93,12 +95,12 @@ dd { margin: 0 0 0 1.2rem; }
 }
 """
 
-HOW_TO_READ = f"""
+HOW_TO_READ = """
 <dl>
-<dt>Frame F1</dt><dd>Each lead is cut into frames of 20 ms, and each frame is P, QRS, T or none of
-these. F1 of a wave is over the frames of all leads together.</dd>
+<dt>Frame F1</dt><dd>Each lead is cut into frames of {frame_ms} ms, and each frame is P, QRS, T or
+none of these. F1 of a wave is over the frames of all leads together.</dd>
 <dt>Boundary F1</dt><dd>The on and off of each wave, matched one to one with the reference within a
-tolerance. Martinez: P 50 ms, QRS 40 ms, T on 50 ms, T off 100 ms. 150 ms: the same for all.
+tolerance. {tolerances}.
 Se is the share of reference boundaries found, PPV the share of predicted boundaries that are
 right; macro is the mean F1 over the boundaries that the reference has.</dd>
 <dt>Error</dt><dd>Predicted minus reference, in ms, over the matched boundaries only: negative is
@@ -121,8 +123,9 @@ real data set of the same name, with the same split, protocol, tolerance and lea
 by the authors of openecg, [ours] measured for this project, [P] read in the primary source, [S] in
 a secondary one, [C] computed from public annotations, [M] from memory and unverified. They belong
 to real records, so they never stand beside data sets whose name starts with
-<code>{SIMULATED}</code>. The published settings F and C were trained as those named
-<code>_unmasked</code> here: unannotated frames counted as none of the waves.</dd>
+<code>{simulated}</code>. They stand beside what is made alike: the published settings were trained
+as those named <code>_unmasked</code> here, unannotated frames counted as none of the waves, and
+the published NeuroKit rows had the spike detector of <code>nk_original</code>.</dd>
 </dl>
 """
 
@@ -136,8 +139,11 @@ def write_report(
     shards: list[Path],
     rule_graph: Path,
     ablation: list[Path],
+    stage1: list[Path],
+    timings: list[Path],
     pacing: list[Path],
     automatic: list[Path],
+    frame_ms: float,
     strips: int,
     report: Path,
 ) -> None:
@@ -157,12 +163,18 @@ def write_report(
         SVG.
     ablation : list of Path
         The comparison of the token streams; none without streams.
+    stage1 : list of Path
+        The token streams beside published figures; none without streams. Only listed.
+    timings : list of Path
+        What the streams cost, for each data set. Only listed.
     pacing : list of Path
         Comparisons of the detectors of pacemaker spikes; none without the LUDB layout.
     automatic : list of Path
         Tables that check the scorer; none without QTDB.
+    frame_ms : float
+        Length of a frame in ms.
     strips : int
-        Number of leads drawn.
+        Number of leads drawn, as far as there are any.
     report : Path
         HTML to write.
 
@@ -179,6 +191,8 @@ def write_report(
         "Frame scores: system, seed, data set, split, protocol, lead group and wave": [frames],
         "Boundary scores: the same by tolerance and boundary": [boundaries],
         "Token streams: scores, Q-loss, failures, time": ablation,
+        "Token streams beside published figures": stage1,
+        "Times of the token streams": timings,
         "Pacemaker spikes": pacing,
         "Scorer check": automatic,
         "Training histories, one row per epoch": histories,
@@ -188,7 +202,7 @@ def write_report(
     }
     datasets = list(dict.fromkeys([*frame_table["dataset"], *boundary_table["dataset"]]))
     sections = {
-        "Frame F1": _frame_tables(frame_table, published),
+        "Frame F1": _frame_tables(frame_table, published, frame_ms),
         "Boundary macro F1": _macro_tables(boundary_table, published),
         "Boundaries one by one": _boundary_tables(boundary_table, published),
         "Token streams": _stream_tables(ablation),
@@ -202,7 +216,9 @@ def write_report(
             small=True,
         ),
         "Where each table lies": _places(sources, report.parent),
-        "How to read": HOW_TO_READ,
+        "How to read": HOW_TO_READ.format(
+            frame_ms=f"{frame_ms:g}", tolerances=tolerance_text(), simulated=SIMULATED
+        ),
     }
     page = _page(datasets, {title: body for title, body in sections.items() if body})
     with written_aside(report) as aside:
@@ -214,6 +230,23 @@ def print_headline(*, frames: Path, boundaries: Path, report: Path) -> None:
     """Print the headline table of a run, and where its report is."""
     print(headline(_read_scores(frames), _read_scores(boundaries)))
     print(f"\nReport: {report}\nTables: {frames}, {boundaries}")
+
+
+def tolerance_text(*names: str) -> str:
+    """Say in ms how far off a boundary may be, for some sets of tolerances or for all."""
+    texts = []
+    for name in names or TOLERANCES:
+        by_boundary = TOLERANCES[name]
+        if len(set(by_boundary.values())) == 1:
+            parts = [f"{next(iter(by_boundary.values())):g} ms for all"]
+        else:
+            parts = []
+            for wave in WAVES:
+                on, off = (by_boundary[f"{wave}_{side}"] for side in ("on", "off"))
+                both = {f"{wave} on": on, f"{wave} off": off} if on != off else {wave: on}
+                parts += [f"{what} {ms:g} ms" for what, ms in both.items()]
+        texts.append(f"{TOLERANCE_NAMES[name]}: {', '.join(parts)}")
+    return "; ".join(texts)
 
 
 def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
@@ -230,8 +263,8 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         Frame F1 and boundary macro F1 at Martinez tolerances in protocol ``annotated_span``, all
         leads, one line per data set, split, system and seed.
     """
-    kept = _where(frames, protocol="annotated_span", lead_group="all")
-    macro = _where(
+    kept = where(frames, protocol="annotated_span", lead_group="all")
+    macro = where(
         boundaries,
         protocol="annotated_span",
         lead_group="all",
@@ -239,7 +272,7 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         boundary="macro",
     )
     lines = textwrap.wrap(
-        "Frame F1 (20 ms) and boundary macro F1 (Martinez tolerances) with its 95 % interval; "
+        f"Frame F1, and boundary macro F1 ({tolerance_text('martinez')}) with its 95 % interval; "
         "protocol annotated_span, all leads",
         HEADLINE_COLUMNS,
     )
@@ -250,9 +283,9 @@ def headline(frames: pd.DataFrame, boundaries: pd.DataFrame) -> str:
         lines += ["", textwrap.shorten(title, HEADLINE_COLUMNS)]
         lines.append(f"{'':32}{'P':>7}{'QRS':>7}{'T':>7}   boundary macro F1")
         for system, seed in _systems(rows):
-            own = _where(rows, system=system, seed=seed).set_index("wave")["f1"]
+            own = where(rows, system=system, seed=seed).set_index("wave")["f1"]
             scores = "".join(f"{_number(own.get(wave)):>7}" for wave in WAVES)
-            one = _where(macro, dataset=dataset, split=split, system=system, seed=seed)
+            one = where(macro, dataset=dataset, split=split, system=system, seed=seed)
             f1, low, high = one[["f1", "f1_lo", "f1_hi"]].iloc[0] if len(one) else (None,) * 3
             interval = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
             label = textwrap.shorten(_label(system, seed), 30, placeholder="…")
@@ -269,23 +302,25 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         ``dataset``, ``record_id``, ``lead``, ``window`` and ``error``, the share of annotated
         frames that are wrong.
     n_strips : int
-        How many at most, divided evenly over the data sets as far as they have records; a quarter
-        are the worst of their data set.
+        How many, as far as there are leads; divided evenly over the data sets as far as they have
+        records, then as far as they have leads.
 
     Returns
     -------
     DataFrame
-        Rows of ``errors`` with ``why``: at most one worst lead and one median lead per record.
+        Rows of ``errors`` with ``why``: one lead of each record, of a quarter the worst and of the
+        others the median; more of a record only after every record has its strip, in turns and
+        nearest to its median first.
     """
-    n_records = errors.groupby("dataset", sort=False)["record_id"].nunique()
-    shares, left = {}, n_strips
-    for i, (dataset, n_here) in enumerate(n_records.sort_values(kind="stable").items()):
-        shares[dataset] = min(n_here, left // (len(n_records) - i))
-        left -= shares[dataset]
+    if errors.empty:
+        return errors.assign(why="")
+    by_dataset = errors.groupby("dataset", sort=False)
+    n_records = by_dataset["record_id"].nunique()
+    first = _divide(n_strips, n_records)
+    more = _divide(n_strips - sum(first.values()), by_dataset.size() - n_records)
     chosen = []
-    for dataset in n_records.index:
-        n_here = shares[dataset]
-        ranked = _where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
+    for dataset, n_here in first.items():
+        ranked = where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
         n_worst = round(WORST_SHARE * n_here) if n_here > 1 else 0
         worst = ranked.iloc[::-1].drop_duplicates("record_id").head(n_worst)
         why = [
@@ -302,7 +337,24 @@ def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
         typical = typical.iloc[np.floor(middles * len(typical)).astype(int)]
         chosen.append(typical.assign(why="median lead of its record"))
         chosen.append(worst.assign(why=why))
-    return pd.concat(chosen) if chosen else errors.assign(why="")
+        rest = ranked.drop(index=[*typical.index, *worst.index])
+        median = ranked.groupby("record_id")["error"].median()
+        rest["far"] = (rest["error"] - rest["record_id"].map(median)).abs()
+        rest = rest.sort_values(["far", *KEYS], kind="stable")
+        rest["turn"] = rest.groupby("record_id").cumcount()
+        rest = rest.sort_values(["turn", *KEYS], kind="stable").head(more[dataset])
+        rest = rest.drop(columns=["far", "turn"])
+        chosen.append(rest.assign(why="another lead or window of its record"))
+    return pd.concat(chosen)
+
+
+def _divide(n: int, room: "pd.Series[int]") -> dict[str, int]:
+    """Divide ``n`` evenly as far as there is room; what one cannot take goes to the others."""
+    shares: dict[str, int] = {}
+    for i, (name, most) in enumerate(room.sort_values(kind="stable").items()):
+        shares[str(name)] = min(int(most), n // (len(room) - i))
+        n -= shares[str(name)]
+    return {str(name): shares[str(name)] for name in room.index}
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
@@ -310,18 +362,10 @@ def _read_scores(path: Path) -> pd.DataFrame:
     table = read_tsv(path)
     if table.empty:
         raise DataError(f"{path}: no rows; at least one scored system is needed")
-    table = _where(table.fillna({"seed": ""}), record_group=ALL)
+    table = where(table.fillna({"seed": ""}), record_group=ALL)
     scored = pd.MultiIndex.from_frame(table[["system", "dataset", "split"]])
     is_mean = (table["seed"] == MEAN_SEED).to_numpy()
     return table[is_mean | ~scored.isin(scored[is_mean])]
-
-
-def _where(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """Return the rows whose columns have these values."""
-    kept = np.ones(len(table), dtype=bool)
-    for column, value in wanted.items():
-        kept &= (table[column] == value).to_numpy()
-    return table[kept]
 
 
 def _systems(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -420,12 +464,12 @@ def _about(rows: pd.DataFrame, *more: str) -> str:
 
 def _same_place(published: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the known numbers of the data set and split that ``rows`` are of."""
-    return _where(published, dataset=rows["dataset"].iloc[0], split=rows["split"].iloc[0])
+    return where(published, dataset=rows["dataset"].iloc[0], split=rows["split"].iloc[0])
 
 
 def _known(published: pd.DataFrame, notes: list[str], **wanted: object) -> str:
     """Write the known number for these values of columns, if there is one, and note its source."""
-    found = published if published.empty else _where(published, **wanted)
+    found = published if published.empty else where(published, **wanted)
     if found.empty:
         return ""
     row = found.iloc[0]
@@ -447,11 +491,6 @@ def _rate(row: pd.DataFrame) -> str:
     interval = "" if pd.isna(low) else f"<small>[{_number(low)}, {_number(high)}]</small>"
     extremes = "" if pd.isna(least) else f"<small>{_number(least)} to {_number(most)}</small>"
     return _number(f1) + interval + extremes
-
-
-def _published_name(system: str) -> str:
-    """Return the published name of a system; those settings were trained without mask."""
-    return system.removesuffix("_unmasked")
 
 
 def _score_table(
@@ -488,13 +527,13 @@ def _score_table(
     body = ""
     systems = _systems(rows)
     for system, seed in systems:
-        own = _where(rows, system=system, seed=seed)
+        own = where(rows, system=system, seed=seed)
         cells = "".join(
-            f"<td>{_rate(_where(own, **chosen))}{known(_published_name(system), chosen)}</td>"
+            f"<td>{_rate(where(own, **chosen))}{known(system, chosen)}</td>"
             for _, _, chosen in columns
         )
         body += f"<tr><td>{escape(_label(system, seed))}</td>{cells}</tr>\n"
-    ours = {_published_name(system) for system, _ in systems}
+    ours = {system for system, _ in systems}
     elsewhere = [name for name in dict.fromkeys(published["system"]) if name not in ours]
     others = {name: [known(name, chosen) for _, _, chosen in columns] for name in elsewhere}
     others = {name: cells for name, cells in others.items() if any(cells)}
@@ -514,16 +553,16 @@ def _places_scored(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     ]
 
 
-def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
+def _frame_tables(table: pd.DataFrame, published: pd.DataFrame, frame_ms: float) -> str:
     """Lay out frame F1 of all systems, a table per data set and split."""
     columns = [
         (protocol, wave, {"protocol": protocol, "lead_group": "all", "wave": wave})
-        for protocol in PROTOCOLS
+        for protocol in FRAME_PROTOCOLS
         for wave in WAVES
     ]
     html = ""
-    for heading, rows in _places_scored(_where(table, lead_group="all")):
-        caption = _about(rows, "F1 of frames of 20 ms, both protocols, all leads")
+    for heading, rows in _places_scored(where(table, lead_group="all")):
+        caption = _about(rows, f"F1 of frames of {frame_ms:g} ms, both protocols, all leads")
         html += heading + _score_table(rows, published, columns, caption)
     return html
 
@@ -531,7 +570,7 @@ def _frame_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
 def _macro_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     """Lay out boundary macro F1 of all systems, a table per data set and split."""
     html = ""
-    for heading, rows in _places_scored(_where(table, boundary="macro")):
+    for heading, rows in _places_scored(where(table, boundary="macro")):
         groups = [group for group in LEAD_GROUPS if group in set(rows["lead_group"])]
         columns = [
             (
@@ -540,16 +579,16 @@ def _macro_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                 {"protocol": protocol, "tolerance": tolerance, "lead_group": group}
                 | {"boundary": "macro"},
             )
-            for protocol in PROTOCOLS
+            for protocol in FRAME_PROTOCOLS
             for group in groups
-            for tolerance, title in TOLERANCES.items()
+            for tolerance, title in TOLERANCE_NAMES.items()
         ]
         caption = _about(
-            _where(rows, lead_group="all"),
+            where(rows, lead_group="all"),
             "Mean F1 of P on, P off, QRS on, QRS off, T on and T off",
             *[
                 f"{LEAD_GROUPS[group]}: "
-                + _count(_where(rows, lead_group=group)["n_records"], "record")
+                + _count(where(rows, lead_group=group)["n_records"], "record")
                 for group in groups
                 if group != "all"
             ],
@@ -565,7 +604,7 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
     titles += ["True", "Predicted", "Matched"]
     head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
     html = ""
-    for heading, rows in _places_scored(_where(table, **shown)):
+    for heading, rows in _places_scored(where(table, **shown)):
         known = _same_place(published, rows)
         notes: list[str] = []
         body = ""
@@ -574,12 +613,12 @@ def _boundary_tables(table: pd.DataFrame, published: pd.DataFrame) -> str:
                 f'<tr><th class="of" colspan="{len(titles)}">{escape(_label(system, seed))}</th>'
             )
             body += "</tr>\n"
-            own = _where(rows, system=system, seed=seed)
+            own = where(rows, system=system, seed=seed)
             for boundary in BOUNDARIES:
-                one = _where(own, boundary=boundary)
+                one = where(own, boundary=boundary)
                 if one.empty:
                     continue
-                place = shown | {"system": _published_name(system), "target": boundary}
+                place = shown | {"system": system, "target": boundary}
                 row = one.iloc[0]
                 cells = [
                     boundary.replace("_", " "),
@@ -613,17 +652,17 @@ def _stream_tables(paths: Sequence[Path]) -> str:
     """Lay out the comparison of the token streams, a table per data set and split."""
     groups = {
         "Frame F1": {wave: f"f1_{wave}" for wave in WAVES},
-        "Boundary macro F1": {title: f"{name}_macro" for name, title in TOLERANCES.items()},
+        "Boundary macro F1": {title: f"{name}_macro" for name, title in TOLERANCE_NAMES.items()},
     }
     plain = {"Q-loss": "q_loss", "failed": "n_failed", "of leads": "n_streams"}
     plain |= {"ms per lead": "ms_per_lead", "NeuroKit alone": "neurokit_ms_per_lead"}
     head = '<tr><th rowspan="2">System</th>'
-    for protocol in PROTOCOLS:
+    for protocol in FRAME_PROTOCOLS:
         for group, columns in groups.items():
             head += f'<th class="group" colspan="{len(columns)}">{group}, {protocol}</th>'
     head += f'<th class="group" colspan="{len(plain)}">Both</th></tr><tr>'
     head += "".join(
-        f"<th>{name}</th>" for _ in PROTOCOLS for own in groups.values() for name in own
+        f"<th>{name}</th>" for _ in FRAME_PROTOCOLS for own in groups.values() for name in own
     )
     head += "".join(f"<th>{name}</th>" for name in plain) + "</tr>"
     html = ""
@@ -634,7 +673,7 @@ def _stream_tables(paths: Sequence[Path]) -> str:
             one = own.iloc[0]
             cells = [
                 _rate_of(by_protocol[protocol], name)
-                for protocol in PROTOCOLS
+                for protocol in FRAME_PROTOCOLS
                 for columns in groups.values()
                 for name in columns.values()
             ]
@@ -704,7 +743,10 @@ def _pacing_tables(paths: Sequence[Path]) -> str:
             "<tr>" + "".join(f"<td>{_count_or_rate(n, row[n])}</td>" for n in names) + "</tr>\n"
             for _, row in timed.iterrows()
         )
-        caption = "Simulated spikes at known times; errors in ms of those found within 10 ms."
+        caption = (
+            "Simulated spikes at known times; errors in ms of those found within "
+            f"{TIMED_TOLERANCE_MS:g} ms."
+        )
         html += _table(caption, f"<tr>{head}</tr>", body)
     return html
 
@@ -848,8 +890,8 @@ def _places(sources: dict[str, list[Path]], folder: Path) -> str:
         for parent in dict.fromkeys(path.parent for path in paths):
             inside = [path for path in paths if path.parent == parent]
             place = inside[0] if len(inside) == 1 else parent
-            where = Path(os.path.relpath(place, folder)).as_posix()
+            to = Path(os.path.relpath(place, folder)).as_posix()
             count = f" ({len(inside)} files)" if len(inside) > 1 else ""
-            link = f'<a href="{quote(where)}"><code>{escape(where)}</code></a>'
+            link = f'<a href="{quote(to)}"><code>{escape(to)}</code></a>'
             items += f"<li>{link}{count}: {escape(what)}</li>\n"
     return f"<p>Paths from the folder of this page.</p><ul>{items}</ul>"

@@ -13,7 +13,8 @@ import pyarrow as pa
 from openecg.errors import DataError
 from openecg.files import read_parquet
 from openecg.score import StripWaves
-from openecg.selection import ALL, TRAIN, TUNING
+from openecg.selection import ALL, TUNING
+from openecg.splits import TRAIN
 from openecg.waves import QRS, T
 
 KEYS = ["dataset", "record_id", "lead", "window"]

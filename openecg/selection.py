@@ -16,9 +16,8 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from openecg.splits import N_FOLDS
+from openecg.splits import N_FOLDS, TRAIN
 
-TRAIN = "train"
 HELD_OUT = "held_out"
 TUNING = "tuning"
 ALL = "all"

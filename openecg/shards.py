@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from openecg.errors import ConfigError, DataError
-from openecg.files import read_parquet, write_parquet
+from openecg.files import list_values, read_parquet, write_parquet
 from openecg.signals import resample, to_ms
 from openecg.waves import (
     IGNORE,
@@ -255,9 +255,9 @@ def _check_lengths(*, fs_hz: float, frame_ms: float, window_s: float) -> None:
             raise ConfigError(f"fs_hz {fs_hz:g}: {text}; the number must be whole")
 
 
-def _values(scalar: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """Take the numbers of one list cell."""
-    return np.asarray(scalar.values.to_numpy(zero_copy_only=False), dtype=dtype)
+def _values(cell: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Take the numbers of one list cell as ``dtype``."""
+    return np.asarray(list_values(cell), dtype=dtype)
 
 
 def _whole(value: float) -> int:

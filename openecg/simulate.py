@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from openecg.errors import ConfigError
 from openecg.files import written_aside
-from openecg.simulation import LEADS, Ints, Kind, Strip, choose_kinds, simulate_strip
+from openecg.leads import LEADS
+from openecg.simulation import Ints, Kind, Strip, choose_kinds, simulate_strip
 from openecg.waves import NOT_MARKED, QRS, P, T, Waves
 
 log = logging.getLogger(__name__)

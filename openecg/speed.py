@@ -17,7 +17,7 @@ import pandas as pd
 
 from openecg.delineate import METHODS
 from openecg.errors import ConfigError, DataError
-from openecg.files import read_parquet, write_tsv
+from openecg.files import list_values, read_parquet, write_tsv
 from openecg.tokens import PACERS, tokenize_strip
 
 log = logging.getLogger(__name__)
@@ -221,6 +221,6 @@ def _seconds(work: Callable[[Floats], None], strip: Floats) -> float:
     return time.process_time() - start
 
 
-def _signal(scalar: Any, n_samples: int) -> Floats:
-    signal: Floats = scalar.values.to_numpy(zero_copy_only=False)[:n_samples].astype(np.float64)
+def _signal(cell: Any, n_samples: int) -> Floats:
+    signal: Floats = list_values(cell)[:n_samples].astype(np.float64)
     return signal

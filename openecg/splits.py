@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+TRAIN = "train"  # the split of all records that are not held out
 N_FOLDS = 5
 
 

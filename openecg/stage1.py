@@ -13,8 +13,6 @@ from openecg.published import load_published
 log = logging.getLogger(__name__)
 
 KEYS = ["system", "dataset", "split", "protocol", "tolerance", "metric", "target"]
-ORIGINAL = "nk_original"
-PUBLISHED_AS = "nk_dwt"  # what the stream of the original is called in published.tsv
 
 
 def tabulate_stage1(*, ablation: Path, frames: Path, boundaries: Path, table: Path) -> None:
@@ -59,7 +57,9 @@ def tabulate_stage1(*, ablation: Path, frames: Path, boundaries: Path, table: Pa
     parts.append(_long(losses, "q_loss"))
     rows = pd.concat(parts, ignore_index=True).fillna({"tolerance": ""})
     rows = rows[rows["value"].notna()]
-    rows = rows.merge(_known(), on=KEYS, how="left")
+    known = load_published().rename(columns={"value": "known"})
+    known = known[known["lead_group"] == "all"][[*KEYS, "known", "source", "tag"]]
+    rows = rows.merge(known, on=KEYS, how="left")
     rows = rows.sort_values(KEYS[1:3] + KEYS[:1], kind="stable")
     write_tsv(rows, table)
     log.info("%s: %d rows, %d with a known value", table, len(rows), rows["known"].count())
@@ -72,11 +72,3 @@ def _long(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
         rows[column] = scores[name] if name in scores else float("nan")
     rows["n_records"] = scores["n_records"]
     return rows
-
-
-def _known() -> pd.DataFrame:
-    """Read the published numbers of all leads; the original's under its stream's name too."""
-    known = load_published().rename(columns={"value": "known"})
-    known = known[known["lead_group"] == ALL]
-    original = known[known["system"] == PUBLISHED_AS].assign(system=ORIGINAL)
-    return pd.concat([known, original])[[*KEYS, "known", "source", "tag"]]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from openecg.codec import encode, render_compact
 from openecg.delineate import METHODS, delineate
 from openecg.errors import ConfigError, DataError
-from openecg.files import read_parquet, write_parquet
+from openecg.files import list_values, read_parquet, write_parquet
 from openecg.labeler import label_events
 from openecg.pacer import HIGH_PASS_HZ, detect_spikes
 from openecg.pacing import detect_pacing
@@ -224,7 +224,7 @@ def _read_lead(table: pa.Table, i: int, records: Path, window_s: float, rule: Wi
     row = {name: table[name][i] for name in READ}
     keys = {name: row[name].as_py() for name in KEYS}
     fs_hz = row["fs_hz"].as_py()
-    signal = _values(row["signal"])
+    signal = list_values(row["signal"])
     where = f"{records}, record {keys['record_id']}, lead {keys['lead']}"
     if fs_hz != round(fs_hz) or fs_hz <= 2 * HIGH_PASS_HZ:
         raise DataError(
@@ -232,7 +232,7 @@ def _read_lead(table: pa.Table, i: int, records: Path, window_s: float, rule: Wi
             f"{2 * HIGH_PASS_HZ:g} for NeuroKit and the spike detector"
         )
     try:
-        waves = Waves(*(_values(row[f"wave_{part}"]) for part in ("kind", "on", "peak", "off")))
+        waves = Waves(*(list_values(row[f"wave_{part}"]) for part in ("kind", "on", "peak", "off")))
         windows = cut_windows(
             waves,
             record_id=keys["record_id"],
@@ -244,9 +244,3 @@ def _read_lead(table: pa.Table, i: int, records: Path, window_s: float, rule: Wi
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
     return _Lead(keys, fs_hz, signal, windows)
-
-
-def _values(scalar: Any) -> npt.NDArray[Any]:
-    """Take the numbers of one list cell."""
-    values: npt.NDArray[Any] = scalar.values.to_numpy(zero_copy_only=False)
-    return values

@@ -14,6 +14,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from pathlib import Path
 
+from openecg.archive import zip_stamp
 from openecg.config import check_config
 from openecg.errors import ConfigError
 from openecg.provenance import code_hash, text_hash
@@ -80,7 +81,9 @@ def scored_datasets(scope, system):
     if scope == HELD_OUT:
         return list(SPECS)
     models = systems(scope) if system.startswith("nk_") else [system]
-    learnt = {name for model in models for name in SETTINGS[setting_of(model)]["train_on"]}
+    learnt = {
+        name for model in models for name in SETTINGS[setting_of(model)]["train_on"]
+    }
     return [name for name in SPECS if name in learnt]
 
 
@@ -214,7 +217,9 @@ def for_all_scored(paths):
 def all_scores(table):
     """Paths of the scores of all systems, scopes and data sets."""
     return for_all_scored(
-        lambda *place: ["results/scores/{}/{table}/{}/{}.tsv".format(*place, table=table)]
+        lambda *place: [
+            "results/scores/{}/{table}/{}/{}.tsv".format(*place, table=table)
+        ]
     )
 
 
@@ -257,6 +262,27 @@ def zip_of(wildcards):
     if "simulate" in spec:
         return f"results/simulated/{wildcards.dataset}.zip"
     return f"resources/{spec['zip']['name']}"
+
+
+def zip_sha256(wildcards):
+    """The sum a placed zip must have; empty if none is configured."""
+    return SPECS[wildcards.dataset].get("zip", {}).get("sha256", "")
+
+
+def zip_content(wildcards):
+    """The stamp of a placed zip, since one that replaces it may have an older time.
+
+    A zip that is not there is no change: it has the stamp that stands in its index, if any.
+    """
+    spec = SPECS[wildcards.dataset]
+    if "simulate" in spec:
+        return ""
+    try:
+        return zip_stamp(Path("resources", spec["zip"]["name"]))
+    except FileNotFoundError:
+        from openecg.files import parquet_note  # slow
+
+        return parquet_note(Path(f"results/index/{wildcards.dataset}.parquet"), "zip")
 
 
 def layout_code(module):

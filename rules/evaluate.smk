@@ -183,7 +183,9 @@ rule score_automatic:
         runtime=15,
     params:
         code=code_hash("openecg.automatic"),
+        zip=zip_content,
+        sha256=zip_sha256,
         published=text_hash(PUBLISHED_NUMBERS),
     shell:
-        "python -m openecg score-automatic --archive {input.archive:q}"
+        "python -m openecg score-automatic --archive {input.archive:q} --sha256={params.sha256:q}"
         " --dataset {wildcards.dataset} --table {output.table:q} &> {log:q}"

@@ -28,6 +28,12 @@ rule write_report:
         frames="results/metrics/frames.tsv",
         boundaries="results/metrics/boundaries.tsv",
         ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
+        stage1="results/metrics/stage1.tsv" if config["baselines"] else [],
+        timings=(
+            expand("results/timings/{dataset}.tsv", dataset=SPECS)
+            if config["baselines"]
+            else []
+        ),
         pacing=all_pacing(),
         automatic=all_automatic(),
         histories=all_checkpoints("history.tsv"),
@@ -48,10 +54,12 @@ rule write_report:
     params:
         code=code_hash("openecg.report"),
         published=text_hash(PUBLISHED_NUMBERS),
+        frame_ms=lookup(within=config, dpath="signal/frame_ms"),
         strips=lookup(within=config, dpath="report/strips"),
     shell:
         "python -m openecg write-report --frames {input.frames:q}"
-        " --boundaries {input.boundaries:q} --ablation {input.ablation:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
+        " --boundaries {input.boundaries:q} --ablation {input.ablation:q} --stage1 {input.stage1:q}"
+        " --timings {input.timings:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"
-        " --strips {params.strips} --report {output.report:q} &> {log:q}"
+        " --frame-ms {params.frame_ms} --strips {params.strips} --report {output.report:q} &> {log:q}"

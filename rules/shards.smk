@@ -15,6 +15,8 @@ rule index_records:
         runtime=10,
     params:
         code=layout_code("openecg.index"),
+        zip=zip_content,
+        sha256=zip_sha256,
         layout=spec_value("layout"),
         parts=spec_value("parts"),
         split=spec_value("split.rule"),
@@ -22,7 +24,7 @@ rule index_records:
         fraction=spec_value("split.fraction"),
         seed=spec_value("split.seed"),
     shell:
-        "python -m openecg index-records --archive {input.archive:q}"
+        "python -m openecg index-records --archive {input.archive:q} --sha256={params.sha256:q}"
         " --dataset {wildcards.dataset} --layout {params.layout} --parts {params.parts}"
         " --split {params.split} --held-out {params.held_out} --fraction {params.fraction}"
         " --seed {params.seed} --index {output.index:q} &> {log:q}"
@@ -46,6 +48,7 @@ rule read_records:
         runtime=15,
     params:
         code=layout_code("openecg.records"),
+        zip=zip_content,
         layout=spec_value("layout"),
     shell:
         "python -m openecg read-records --archive {input.archive:q} --index {input.index:q}"

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +18,19 @@ REAL_ZIPS = {
 
 @pytest.fixture(scope="session")
 def real_zip() -> Callable[[str], Path]:
-    """Find the zip of a real data set in resources/ or in shared/data, or skip."""
+    """Find the zip of a real data set in resources/, $OPENECG_DATA or ../shared/data, or skip."""
+    elsewhere = os.environ.get("OPENECG_DATA")
+    folders = [ROOT / "resources", *([Path(elsewhere)] if elsewhere else [])]
+    folders.append(ROOT.parent / "shared" / "data")
 
     def find(dataset: str) -> Path:
-        for folder in (ROOT / "resources", ROOT.parent / "shared" / "data"):
+        for folder in folders:
             if (folder / REAL_ZIPS[dataset]).exists():
                 return folder / REAL_ZIPS[dataset]
-        pytest.skip(f"real {dataset} data is not here: put {REAL_ZIPS[dataset]} into resources/")
+        pytest.skip(
+            f"real {dataset} data is not here: put {REAL_ZIPS[dataset]} into resources/, or into "
+            "the folder that OPENECG_DATA names"
+        )
 
     return find
 
@@ -36,6 +43,7 @@ def make_records() -> Callable[[Path, Path], Path]:
         index, records = folder / "index.parquet", folder / "records.parquet"
         index_records(
             archive=archive,
+            sha256="",
             dataset="ludb",
             layout="ludb",
             parts=1,

@@ -20,11 +20,11 @@ import numpy.typing as npt
 import wfdb
 
 from openecg.archive import Archive, one_line
+from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError, DataError
+from openecg.leads import LEADS
 from openecg.waves import Waves, pair_marks
 
-LAYOUTS = ("isp", "ludb", "qtdb")
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SPELLING = {name.lower(): name for name in LEADS}
 
 MV_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "mkV": 1e-3, "mkv": 1e-3, "V": 1e3}

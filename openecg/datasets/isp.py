@@ -12,7 +12,6 @@ import numpy as np
 
 from openecg.archive import Archive, one_line
 from openecg.datasets.base import (
-    LEADS,
     Lead,
     Record,
     RecordInfo,
@@ -23,6 +22,7 @@ from openecg.datasets.base import (
     standard_order,
 )
 from openecg.errors import DataError
+from openecg.leads import LEADS
 from openecg.waves import NOT_MARKED, QRS, P, T, Waves
 
 SPLITS = ("train", "test")

@@ -7,7 +7,6 @@ annotation file per lead, ``data/N.i`` to ``data/N.v6``.
 
 from openecg.archive import Archive
 from openecg.datasets.base import (
-    LEADS,
     Lead,
     Record,
     RecordInfo,
@@ -19,6 +18,7 @@ from openecg.datasets.base import (
     standard_order,
 )
 from openecg.errors import DataError
+from openecg.leads import LEADS
 
 FOLDER = "data/"
 COLUMNS = ("ID", "Rhythms", "Conduction abnormalities", "Cardiac pacing")
@@ -34,9 +34,11 @@ def list_records(archive: Archive) -> list[RecordInfo]:
     Raises
     ------
     DataError
-        If ``RECORDS`` and ``ludb.csv`` do not list the same records, or a rhythm is missing.
+        If ``RECORDS`` and ``ludb.csv`` do not list the same records, or a rhythm or the sums of
+        the release are missing.
     """
     listed = archive.read_text("RECORDS").split()
+    archive.require_sums()
     for path in listed:
         if not path.startswith(FOLDER):
             raise DataError(f"{archive.path}: RECORDS lists {path!r}; allowed is {FOLDER}...")
@@ -71,8 +73,9 @@ def read_record(archive: Archive, record_id: str) -> Record:
     Raises
     ------
     DataError
-        If a file or a lead is missing or damaged; see `read_signals` and `read_waves`.
+        If a file, a lead or the sums are missing or damaged; see `read_signals`, `read_waves`.
     """
+    archive.require_sums()
     header = read_header(archive, FOLDER + record_id)
     order = standard_order(archive, header)
     signals = read_signals(archive, header)

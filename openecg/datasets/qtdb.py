@@ -11,7 +11,6 @@ import numpy.typing as npt
 from openecg.archive import Archive
 from openecg.datasets import base
 from openecg.datasets.base import (
-    LEADS,
     SPELLING,
     Lead,
     Record,
@@ -21,6 +20,7 @@ from openecg.datasets.base import (
     read_signals,
 )
 from openecg.errors import DataError
+from openecg.leads import LEADS
 from openecg.waves import Waves
 
 EXPERT = "q1c"
@@ -52,9 +52,11 @@ def list_records(archive: Archive) -> list[RecordInfo]:
     Raises
     ------
     DataError
-        If ``RECORDS`` is missing, empty, or names a record twice.
+        If ``RECORDS`` or the sums of the release are missing, or ``RECORDS`` is empty or names a
+        record twice.
     """
     record_ids = archive.read_text("RECORDS").split()
+    archive.require_sums()
     check_unique(archive, "RECORDS", record_ids)
     return [RecordInfo(record_id, "", "", False, None) for record_id in record_ids]
 
@@ -65,8 +67,9 @@ def read_record(archive: Archive, record_id: str) -> Record:
     Raises
     ------
     DataError
-        If a file is missing or damaged; see `read_signals` and `read_waves`.
+        If a file or the sums are missing or damaged; see `read_signals`, `read_waves`.
     """
+    archive.require_sums()
     header = read_header(archive, record_id)
     waves = base.read_waves(archive, header, EXPERT, allowed=SYMBOLS)
     signals = read_signals(archive, header)

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openecg.archive import Archive
+from openecg.archive import Archive, check_sha256, zip_stamp
 from openecg.errors import DataError
 
 Write = Callable[[zipfile.ZipFile], None]
@@ -157,3 +158,38 @@ def test_checks_the_sums_of_the_release(tmp_path: Path) -> None:
         archive.read("a.txt")
     with pytest.raises(DataError, match=r"SHA256SUMS\.txt, line 1: 'a\.txt' is not a sum"):
         Archive(made(tmp_path / "x.zip", sums("a.txt\n")))
+
+
+def test_sums_that_a_release_must_have_are_missed(tmp_path: Path) -> None:
+    with (
+        Archive(made(tmp_path / "x.zip", lambda z: None)) as archive,
+        pytest.raises(DataError, match=r"no member SHA256SUMS\.txt in the top folder top"),
+    ):
+        archive.require_sums()
+    with Archive(made(tmp_path / "y.zip", sums(""))) as archive:
+        archive.require_sums()
+
+
+def test_a_zip_must_have_its_published_sum(tmp_path: Path) -> None:
+    path = made(tmp_path / "x.zip", lambda z: None)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    for expected in ("", found, found.upper()):
+        check_sha256(path, expected)
+    with pytest.raises(DataError, match=rf"x\.zip: sha256 is {found}, expected {'0' * 64}"):
+        check_sha256(path, "0" * 64)
+    with pytest.raises(DataError, match=r"y\.zip: not a readable zip"):
+        check_sha256(tmp_path / "y.zip", found)
+
+
+def test_a_stamp_tells_content_and_not_time(tmp_path: Path) -> None:
+    path = made(tmp_path / "x.zip", lambda z: z.writestr("top/b.txt", "one"))
+    stamp = zip_stamp(path)
+    os.utime(path, (0, 0))
+    assert zip_stamp(path) == stamp
+    other = made(tmp_path / "y.zip", lambda z: z.writestr("top/b.txt", "two"))
+    assert other.stat().st_size == path.stat().st_size
+    assert zip_stamp(other) != stamp
+    other.write_bytes(b"no zip")
+    assert zip_stamp(other) == "6 bytes, no zip"
+    with pytest.raises(FileNotFoundError):
+        zip_stamp(tmp_path / "z.zip")

@@ -16,7 +16,7 @@ TWO_POINTS, ONE_POINT = (text for _, text in PROTOCOLS.values())
 
 
 def scored(archive: Path, folder: Path, protocol: str) -> pd.DataFrame:
-    score_automatic(archive=archive, dataset="qtdb", table=folder / "automatic.tsv")
+    score_automatic(archive=archive, sha256="", dataset="qtdb", table=folder / "automatic.tsv")
     table = read_tsv(folder / "automatic.tsv")
     return table[table["protocol"] == protocol].set_index("boundary")
 
@@ -45,7 +45,9 @@ def test_each_point_takes_the_better_lead_and_each_record_counts_once(tmp_path: 
 
 def test_published_figures_never_stand_beside_simulated_ones(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "x.zip", "qtdb", {})
-    score_automatic(archive=archive, dataset="simulated_qtdb", table=tmp_path / "automatic.tsv")
+    score_automatic(
+        archive=archive, sha256="", dataset="simulated_qtdb", table=tmp_path / "automatic.tsv"
+    )
     assert read_tsv(tmp_path / "automatic.tsv")["published_mean_ms"].isna().all()
 
 
@@ -77,7 +79,9 @@ def test_nothing_found_is_no_error_but_no_score(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "x.zip", "qtdb", {"sel30.pu1": None})
     with pytest.raises(DataError, match=r"sel30\.pu1"):
-        score_automatic(archive=archive, dataset="qtdb", table=tmp_path / "automatic.tsv")
+        score_automatic(
+            archive=archive, sha256="", dataset="qtdb", table=tmp_path / "automatic.tsv"
+        )
     assert not (tmp_path / "automatic.tsv").exists()
 
 
@@ -87,7 +91,7 @@ def test_ecgpuwave_has_its_published_figures(
     real_zip: Callable[[str], Path], tmp_path: Path
 ) -> None:
     archive = real_zip("qtdb")
-    score_automatic(archive=archive, dataset="qtdb", table=tmp_path / "automatic.tsv")
+    score_automatic(archive=archive, sha256="", dataset="qtdb", table=tmp_path / "automatic.tsv")
     table = read_tsv(tmp_path / "automatic.tsv")
     # Issue 2: QRS on -3.6 +- 8.6 ms, off -1.1 +- 8.3 ms; here, all that is printed.
     for protocol, points in (

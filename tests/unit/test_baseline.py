@@ -41,13 +41,13 @@ def row(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def run(folder: Path, *parts: list[dict[str, Any]], split: str = "val") -> list[Any]:
+def run(folder: Path, *parts: list[dict[str, Any]], scope: str = "held_out") -> list[Any]:
     paths = []
     for i, rows in enumerate(parts):
         paths.append(folder / f"part-{i:03d}.parquet")
         pq.write_table(pa.Table.from_pylist(rows, schema=TOKEN_SCHEMA), paths[-1])
     out = folder / "predictions.parquet"
-    predict_tokens(tokens=paths, split=split, frame_ms=20.0, n_frames=55, predictions=out)
+    predict_tokens(tokens=paths, scope=scope, frame_ms=20.0, n_frames=55, predictions=out)
     table = pq.read_table(out)
     assert table.schema.equals(PREDICTION_SCHEMA)
     return list(table.to_pylist())
@@ -82,7 +82,7 @@ def test_rows_of_the_split_become_predictions(
     failed = row(record_id="3", words=encode([(vocab.ID_UNK, 1000)]), n_beats=0, error="none")
     with caplog.at_level(logging.INFO):
         first, second = run(tmp_path, [row(window=4), train], [failed])
-    assert "2 rows of split val by nk_dwt, 3 waves" in caplog.text
+    assert "2 rows, held_out, by nk_dwt, 3 waves" in caplog.text
     assert (first["system"], first["seed"], first["window"]) == ("nk_dwt", "", 4)
     expected = [0] * 10 + [1] * 4 + [0] * 4 + [2] * 5 + [0] * 6 + [3] * 10 + [0] * 16
     assert first["frames"] == expected
@@ -94,9 +94,14 @@ def test_rows_of_the_split_become_predictions(
     assert second["wave_kind"] == second["on_ms"] == second["off_ms"] == []
 
 
+def test_in_scope_all_every_record_is_taken_under_one_name(tmp_path: Path) -> None:
+    rows = run(tmp_path, [row(), row(split="train", record_id="2")], scope="all")
+    assert [(found["record_id"], found["split"]) for found in rows] == [("1", "all"), ("2", "all")]
+
+
 def test_bad_inputs_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no row of split 'test'; found \['val'\]"):
-        run(tmp_path, [row()], split="test")
+    with pytest.raises(DataError, match=r"no row in scope 'tuning'; found splits \['val'\]"):
+        run(tmp_path, [row()], scope="tuning")
     with pytest.raises(DataError, match="systems nk_cwt, nk_dwt in one prediction"):
         run(tmp_path, [row()], [row(stream="cwt")])
     with pytest.raises(DataError, match=r"part-000.parquet, record 1, lead II: word 0 is 1024"):

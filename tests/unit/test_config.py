@@ -9,6 +9,8 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from openecg.config import check_config
+from openecg.datasets import LAYOUTS
+from openecg.datasets.base import load_layout
 from openecg.errors import ConfigError
 from openecg.stage2.engine import build_model
 from openecg.stage2.settings import resolve_setting
@@ -168,3 +170,10 @@ def test_every_shipped_setting_can_be_trained(name: str) -> None:
 
 def test_the_published_parameter_counts_are_of_shipped_settings() -> None:
     assert set(PARAMETERS) <= set(DEFAULT["settings"])
+
+
+def test_every_layout_has_a_loader() -> None:
+    for layout in LAYOUTS:
+        loader = load_layout(layout)
+        assert callable(loader.list_records)
+        assert callable(loader.read_record)

@@ -1,7 +1,9 @@
 """Downloads against a server on loopback that misbehaves on request."""
 
 import hashlib
+import http.client
 import io
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -16,14 +18,17 @@ from openecg.errors import ConfigError, DataError
 from openecg.fetch import fetch
 
 
-def _zip_bytes() -> bytes:
+def _zip_bytes(compression: int) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as zipped:
-        zipped.writestr("top/a.dat", np.random.default_rng(0).bytes(300_000))
+    content = np.random.default_rng(0).poisson(20, 300_000).astype(np.uint8).tobytes()
+    with zipfile.ZipFile(buffer, "w", compression) as zipped:
+        zipped.writestr("top/a.dat", content)
     return buffer.getvalue()
 
 
-ZIP = _zip_bytes()
+ZIP = _zip_bytes(zipfile.ZIP_DEFLATED)
+STORED = _zip_bytes(zipfile.ZIP_STORED)
+HALF = len(ZIP) // 2
 SUM = hashlib.sha256(ZIP).hexdigest()
 
 
@@ -114,9 +119,27 @@ def test_a_whole_file_arrives_and_nothing_else_is_left(server: Server, archive: 
 def test_a_dropped_connection_is_resumed_where_it_stopped(server: Server, archive: Path) -> None:
     server.drops = 2
     fetch(url=server.url, sha256=SUM, archive=archive)
-    half = len(ZIP) // 2
     assert archive.read_bytes() == ZIP
-    assert server.asked == [None, f"bytes={half}-", f"bytes={half + (len(ZIP) - half) // 2}-"]
+    assert server.asked == [None, f"bytes={HALF}-", f"bytes={HALF + (len(ZIP) - HALF) // 2}-"]
+
+
+def test_a_broken_tls_stream_is_resumed(
+    server: Server, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = http.client.HTTPResponse.read
+    answers = iter(["a chunk", ssl.SSLEOFError(8, "EOF occurred in violation of protocol")])
+
+    def read(response: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        answer = next(answers, None)
+        if isinstance(answer, ssl.SSLError):
+            raise answer
+        return whole(response, amount)
+
+    monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(http.client.HTTPResponse, "read", read)
+    fetch(url=server.url, sha256=SUM, archive=archive)
+    assert archive.read_bytes() == ZIP
+    assert server.asked == [None, "bytes=1000-"]
 
 
 def test_what_arrived_is_kept_for_the_next_run(server: Server, archive: Path) -> None:
@@ -174,10 +197,15 @@ def test_an_answer_without_a_length_is_accepted(server: Server, archive: Path) -
     [
         (ZIP, "0" * 64, f"is {SUM}, expected {'0' * 64}"),
         (b"<!DOCTYPE html><html>Sign in</html>", "", "not a zip, it starts with b'<!DOCTYPE"),
-        (ZIP[:500] + bytes(9) + ZIP[509:], "", "member top/a.dat of the download is damaged"),
+        (STORED[:500] + bytes(9) + STORED[509:], "", "member top/a.dat of the download is damaged"),
+        (
+            ZIP[:HALF] + b"\xff" * 99 + ZIP[HALF + 99 :],
+            "",
+            "damaged zip: Error -3 while decompress",
+        ),
         (b"", "", "not a zip"),
     ],
-    ids=["wrong sum", "HTML page", "damaged member", "empty"],
+    ids=["wrong sum", "HTML page", "damaged member", "damaged stream", "empty"],
 )
 def test_a_wrong_file_is_refused_and_removed(
     server: Server, archive: Path, body: bytes, sha256: str, message: str

@@ -6,7 +6,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from openecg.archive import zip_stamp
 from openecg.errors import ConfigError, DataError
+from openecg.files import parquet_note
 from openecg.index import SCHEMA, index_records
 from tests.unit.tiny_zips import write_zip
 
@@ -19,6 +21,7 @@ PUBLISHED = [
 
 def rows(archive: Path, layout: str, index: Path, **changes: Any) -> list[dict[str, Any]]:
     setting = {
+        "sha256": "",
         "dataset": "tiny",
         "parts": 2,
         "split": "record",
@@ -91,6 +94,29 @@ def test_refuses_settings_that_do_not_fit(
         rows(archive, index=tmp_path / "i.parquet", **{"layout": "qtdb", **changes})
     assert message in str(caught.value)
     assert not (tmp_path / "i.parquet").exists()
+
+
+@pytest.mark.parametrize("layout", ["ludb", "qtdb"])
+def test_a_release_without_its_sums_is_refused(tmp_path: Path, layout: str) -> None:
+    archive = write_zip(tmp_path / "x.zip", layout, sums=False)
+    with pytest.raises(DataError, match=r"x\.zip: no member SHA256SUMS\.txt"):
+        rows(archive, layout, tmp_path / "i.parquet")
+    assert not (tmp_path / "i.parquet").exists()
+
+
+def test_a_zip_of_another_sum_is_refused(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "x.zip", "qtdb")
+    with pytest.raises(DataError, match=r"x\.zip: sha256 is \w{64}, expected 0{64}"):
+        rows(archive, "qtdb", tmp_path / "i.parquet", sha256="0" * 64)
+    assert not (tmp_path / "i.parquet").exists()
+
+
+def test_the_index_carries_the_stamp_of_its_zip(tmp_path: Path) -> None:
+    assert parquet_note(tmp_path / "i.parquet", "zip") == ""
+    archive = write_zip(tmp_path / "x.zip", "qtdb")
+    rows(archive, "qtdb", tmp_path / "i.parquet", fraction=0.5)
+    assert parquet_note(tmp_path / "i.parquet", "zip") == zip_stamp(archive)
+    assert parquet_note(tmp_path / "i.parquet", "other") == ""
 
 
 def test_a_damaged_archive_leaves_no_index(tmp_path: Path) -> None:

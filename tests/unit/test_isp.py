@@ -6,8 +6,8 @@ import pytest
 
 from openecg.archive import Archive
 from openecg.datasets import isp
-from openecg.datasets.base import LEADS
 from openecg.errors import DataError
+from openecg.leads import LEADS
 from openecg.waves import NOT_MARKED, QRS, P, T
 from tests.unit.tiny_zips import LEADS as NAMES
 from tests.unit.tiny_zips import TARGET, wfdb_files, write_zip

@@ -7,8 +7,9 @@ import wfdb
 
 from openecg.archive import Archive
 from openecg.datasets import ludb
-from openecg.datasets.base import LEADS, load_layout
+from openecg.datasets.base import load_layout
 from openecg.errors import ConfigError, DataError
+from openecg.leads import LEADS
 from openecg.waves import QRS, P, T
 from tests.unit.tiny_zips import CSV_HEAD, LUDB_ROWS, MARKS, backward_marks, marks_file, write_zip
 from tests.unit.tiny_zips import LEADS as EXTENSIONS

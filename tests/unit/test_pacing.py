@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from openecg.datasets.base import LEADS
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_parquet
+from openecg.leads import LEADS
 from openecg.pacing import THRESHOLDS, detect_pacing, find_candidates
 from openecg.pacing_table import Strip, score_pacing, select_thresholds, time_spikes
 from openecg.simulation import KINDS, Kind, simulate_strip

@@ -1,9 +1,11 @@
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
 
 import openecg
+from openecg.__main__ import STEPS
 from openecg.provenance import code_hash
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,20 @@ def test_conda_environment_has_the_versions_of_the_lock() -> None:
     declared = re.findall(r'^    "([a-z0-9]+)[<>=]', (ROOT / "pyproject.toml").read_text(), re.M)
     run_time = declared[: declared.index("wfdb") + 1]
     assert set(run_time) == set(pins)
+
+
+def test_citation_and_contributing_keep_up_with_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    table = (ROOT / "CONTRIBUTING.md").read_text()
+    for step, place in STEPS.items():
+        module, function = place.split(":")
+        if step == "print-headline":  # of the Makefile, no rule
+            continue
+        rows = [line for line in table.splitlines() if f"`{function}`" in line]
+        assert any(f"`{module.replace('.', '/')}.py`" in row for row in rows), step
 
 
 def test_importing_the_package_stays_light() -> None:

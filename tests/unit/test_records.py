@@ -20,6 +20,7 @@ def indexed(archive: Path, layout: str, parts: int = 2) -> Path:
     index = archive.with_suffix(".parquet")
     index_records(
         archive=archive,
+        sha256="",
         dataset="tiny",
         layout=layout,
         parts=parts,
@@ -124,6 +125,7 @@ def test_real_ludb_loads_fully(real_zip: Callable[[str], Path], tmp_path: Path) 
     archive = real_zip("ludb")
     index_records(
         archive=archive,
+        sha256="",
         dataset="ludb",
         layout="ludb",
         parts=1,

@@ -124,6 +124,12 @@ def _pacing(path: Path) -> Path:
     return path
 
 
+def _listed(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
+
+
 def _write_inputs(root: Path) -> dict[str, Any]:
     """Write everything write_report reads."""
     frames, boundaries = root / "metrics" / "frames.tsv", root / "metrics" / "boundaries.tsv"
@@ -145,11 +151,14 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "shards": [shard for _, shard in strips],
         "rule_graph": graph,
         "ablation": [_ablation(root / "metrics" / "ablation.tsv")],
+        "stage1": [_listed(root / "metrics" / "stage1.tsv")],
+        "timings": [_listed(root / "timings" / f"{name}.tsv") for name in (REAL, MADE_UP)],
         "pacing": [_pacing(root / "metrics" / f"pacing_{REAL}.tsv")],
         "automatic": [
             _automatic(root / "metrics" / f"automatic_{name}.tsv")
             for name in ("qtdb", "simulated_qtdb")
         ],
+        "frame_ms": 25,
         "strips": 3,
         "report": root / "report.html",
     }
@@ -281,6 +290,12 @@ def test_pacing_counts_records_and_times_simulated_spikes(page: str) -> None:
     assert "<td>239</td><td>238</td><td>237</td><td>0.992</td>" in table
 
 
+def test_frames_and_tolerances_are_those_of_the_run(page: str) -> None:
+    assert page.count("frames of 25 ms") == 3  # how to read, and a table for each data set
+    assert "frames of 20 ms" not in page
+    assert "Martinez: P 50 ms, QRS 40 ms, T on 50 ms, T off 100 ms; 150 ms: 150 ms for all." in page
+
+
 def test_names_are_escaped(page: str) -> None:
     assert "F &lt;b&gt;&amp;" in page
     assert ODD not in page
@@ -311,8 +326,9 @@ def test_curves_strips_and_rule_graph_are_embedded(page: str) -> None:
 
 def test_links_lead_from_the_page_to_files_that_are_there(page: str, report: Path) -> None:
     links = re.findall(r'<li><a href="([^"]*)"', page)
-    for name in ("metrics/frames.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"):
-        assert any(link.startswith(name) for link in links)
+    names = ["metrics/frames.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"]
+    for name in [*names, "metrics/stage1.tsv", "timings"]:
+        assert any(link.startswith(name) for link in links), name
     for link in links:
         assert (report.parent / link).exists()
 
@@ -326,7 +342,8 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     untrained = [path for path in inputs["predictions"] if path.parent.name == "0"]
     write_report(
         **inputs
-        | {"histories": [], "ablation": [], "pacing": [], "automatic": [], "predictions": untrained}
+        | {"histories": [], "ablation": [], "stage1": [], "timings": [], "pacing": []}
+        | {"automatic": [], "predictions": untrained}
     )
     page = inputs["report"].read_text()
     assert "<h2>Training" not in page
@@ -385,18 +402,34 @@ def test_strips_hold_the_worst_lead_and_say_so() -> None:
         assert row.error == record["error"].median()
 
 
-def test_the_choice_does_not_depend_on_the_order_of_the_leads() -> None:
+@pytest.mark.parametrize("n_strips", [5, 30])
+def test_the_choice_does_not_depend_on_the_order_of_the_leads(n_strips: int) -> None:
     errors = _errors(a=20)
     shuffled = errors.sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(
-        choose_strips(errors, 5).reset_index(drop=True),
-        choose_strips(shuffled, 5).reset_index(drop=True),
+        choose_strips(errors, n_strips).reset_index(drop=True),
+        choose_strips(shuffled, n_strips).reset_index(drop=True),
     )
 
 
-def test_no_more_strips_than_records() -> None:
-    assert len(choose_strips(_errors(a=2), 12)) == 2
+def test_every_record_has_its_strip_before_one_has_two() -> None:
+    errors = _errors(a=5, b=1, c=1)
+    chosen = choose_strips(errors, 12)
+    assert len(chosen) == 12
+    assert not chosen.duplicated(["dataset", "record_id", "lead", "window"]).any()
+    assert chosen.groupby("dataset")["record_id"].nunique().to_dict() == {"a": 5, "b": 1, "c": 1}
+    n_strips = chosen.groupby(["dataset", "record_id"]).size()
+    assert sorted(n_strips["a"]) == [1, 1, 1, 2, 2]
+    assert sorted([*n_strips["b"], *n_strips["c"]]) == [2, 3]
+    assert len(choose_strips(_errors(a=7), 12)) == 12
+
+
+def test_no_more_strips_than_leads() -> None:
+    chosen = choose_strips(_errors(a=2), 12)
+    assert len(chosen) == 6
+    assert chosen["why"].str.startswith("another lead or window").sum() == 4
     assert choose_strips(_errors(a=2), 0).empty
+    assert choose_strips(_errors(), 12).empty
 
 
 def test_the_headline_fits_a_terminal() -> None:

@@ -16,6 +16,7 @@ import openecg.simulate
 from openecg.archive import Archive
 from openecg.datasets.base import load_layout
 from openecg.errors import ConfigError
+from openecg.leads import LEADS
 from openecg.simulate import (
     ANNOTATION_CODES,
     LUDB_COLUMNS,
@@ -27,7 +28,7 @@ from openecg.simulate import (
     simulate,
     simulated_records,
 )
-from openecg.simulation import KINDS, LEADS
+from openecg.simulation import KINDS
 from openecg.waves import NOT_MARKED, QRS, P, T, pair_marks
 
 Made = Callable[[str], tuple[Path, Path]]

@@ -18,6 +18,8 @@ LEFT_BEHIND = shutil.ignore_patterns(
 class Checkout:
     """A copy of this project in which tests may edit, run and break things."""
 
+    config: tuple[str, ...] = ("--configfile", "configs/tiny.yaml")
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -33,13 +35,13 @@ class Checkout:
             stderr=subprocess.STDOUT,
         )
 
-    def tiny(self, *args: str) -> str:
-        done = self.run("--configfile", "configs/tiny.yaml", *args, check=False)
+    def make(self, *args: str) -> str:
+        done = self.run(*self.config, *args, check=False)
         assert done.returncode == 0, done.stdout[-5000:]
         return done.stdout
 
     def planned(self) -> dict[str, int]:
-        stats = re.findall(r"^(\w+) +(\d+)$", self.tiny("--dry-run"), re.MULTILINE)
+        stats = re.findall(r"^(\w+) +(\d+)$", self.make("--dry-run"), re.MULTILINE)
         return {rule: int(n) for rule, n in stats if rule not in {"all", "total"}}
 
     def edit(self, path: str, old: str, new: str) -> None:
@@ -52,7 +54,7 @@ class Checkout:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("finished") / "checkout"
     shutil.copytree(ROOT, root, ignore=LEFT_BEHIND)
-    Checkout(root).tiny()
+    Checkout(root).make()
     return root
 
 

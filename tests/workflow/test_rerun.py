@@ -21,6 +21,7 @@ MODELS = {"train": 2, "predict": 6, "decode": 6, "score": 12, **TABLES}
 ONE_MODEL = {"train": 1, "predict": 3, "decode": 3, "score": 6, **TABLES}
 TOKENS = {"write_tokens": 8, "predict_tokens": 6, "time_streams": 3, "score": 12, **TABLES}
 WINDOWS = {"write_shard": 4, "write_tokens": 8, "predict_tokens": 6, **MODELS, **SCORES}
+RECORDS = {"read_records": 4, "time_streams": 3, **PACING, **WINDOWS}
 ISP = {
     "simulate": 1,
     "index_records": 1,
@@ -81,6 +82,17 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "SPARE = 1\nFOLDER = ",
             {"index_records": 1, **LUDB},
         ),
+        (
+            "openecg/simulate.py",
+            "log = ",
+            "spare = 1\nlog = ",
+            {"simulate": 3, "index_records": 3, "score_automatic": 1, **RECORDS},
+        ),
+        # What reads records takes the columns of the index from index.py.
+        ("openecg/index.py", "log = ", "spare = 1\nlog = ", {"index_records": 3, **RECORDS}),
+        ("openecg/records.py", "log = ", "spare = 1\nlog = ", RECORDS),
+        ("openecg/pacing_table.py", "log = ", "spare = 1\nlog = ", {**PACING, **REPORT}),
+        ("openecg/rulegraph.py", "log = ", "spare = 1\nlog = ", {"draw_rule_graph": 1, **REPORT}),
         ("openecg/labeler.py", "import numpy", "import math\nimport numpy", TOKENS),
         ("openecg/stage2/losses.py", "import torch", "import math\nimport torch", MODELS),
         ("openecg/stage2/conv_transformer.py", "from torch", "import math\nfrom torch", MODELS),
@@ -129,6 +141,11 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "docstring",
         "shards.py",
         "loader of one data set",
+        "simulate.py",
+        "index.py",
+        "records.py",
+        "pacing_table.py",
+        "rulegraph.py",
         "labeler.py",
         "losses.py",
         "architecture",
@@ -175,7 +192,7 @@ def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -
         "score": 6 + 2 * 3,
         **TABLES,
     }
-    done.tiny()
+    done.make()
     assert hashlib.sha256(shard.read_bytes()).hexdigest() == before
     assert done.planned() == {}
 
