@@ -152,7 +152,7 @@ def read_setting(path: Path) -> Setting:
     try:
         values = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: not YAML: {error}") from error
     try:
         return Setting.from_dict(values)
     except ConfigError as error:
