@@ -44,7 +44,7 @@ def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     """
     try:
         table = pq.read_table(path, columns=columns, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
     missing = set(columns or []) - set(table.column_names)
     if missing:

@@ -8,7 +8,6 @@ import csv
 import importlib
 import io
 import logging
-import math
 import re
 import tempfile
 from collections.abc import Callable, Collection, Sequence
@@ -36,6 +35,7 @@ LEAD_WORD = re.compile(r"^(ecg[ _-])?lead[ _-]?")
 MV_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "mkV": 1e-3, "mkv": 1e-3, "V": 1e3}
 # Bits of a sample in each uncompressed signal format: WFDB header(5), signal(5).
 BITS_PER_SAMPLE = {"8": 8, "80": 8, "16": 16, "61": 16, "160": 16, "212": 12, "24": 24, "32": 32}
+FS_HZ = (50, 100_000)  # one sample per 20 ms frame is the least that can be labelled
 # The line length is that of header(5); wfdb takes minutes for a long line of garbage.
 MAX_HEADER_BYTES = 65536
 MAX_LINE = 254
@@ -188,7 +188,7 @@ def read_header(archive: Archive, stem: str) -> Header:
     Raises
     ------
     DataError
-        If it is missing or damaged, has no signals, or a rate that is not positive.
+        If it is missing or damaged, has no signals, or a rate outside ``FS_HZ``.
     """
     text = archive.read(f"{stem}.hea").decode("ascii", "ignore")
     longest = max((len(line) for line in text.splitlines() if not line.startswith("#")), default=0)
@@ -208,8 +208,10 @@ def read_header(archive: Archive, stem: str) -> Header:
         )
     if not header.sig_len or header.sig_len < 0:
         raise DataError(f"{where}: the header says {header.sig_len} samples; at least 1 is needed")
-    if not header.fs or not math.isfinite(header.fs) or header.fs < 0:
-        raise DataError(f"{where}: the header says {header.fs} Hz; a positive rate is needed")
+    if not FS_HZ[0] <= header.fs <= FS_HZ[1]:
+        raise DataError(
+            f"{where}: the header says {header.fs:g} Hz; allowed are {FS_HZ[0]} to {FS_HZ[1]} Hz"
+        )
     names = [name or "" for name in header.sig_name]
     if len(set(map(standard_name, names))) != len(names) or "" in names:
         raise DataError(f"{where}: leads must have names of their own, found {', '.join(names)}")
