@@ -162,7 +162,7 @@ def read_csv(archive: Archive, member: str, columns: Sequence[str]) -> list[dict
                 raise DataError(f"{where}, line {reader.line_num}: no cell for {', '.join(short)}")
             rows.append({name: row[name] for name in columns})
     except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num}: {error}") from error
+        raise DataError(f"{where}, line {reader.reader.line_num}: {error}") from error
     return rows
 
 

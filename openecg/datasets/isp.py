@@ -107,9 +107,9 @@ def parse_target(target: str, *, n_samples: int) -> Waves:
     try:
         items = ast.literal_eval(target.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(f"target is not a list of tuples: {str(error)[:100]}") from error
+        raise ValueError(f"target is not a list of tuples, found {target[:60]!r}") from error
     if not isinstance(items, list):
-        raise ValueError(f"target must be a list of tuples, found {target[:40]!r}")
+        raise ValueError(f"target is not a list of tuples, found {target[:60]!r}")
     spans = []
     for item in items:
         if (

@@ -142,10 +142,13 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Origin]:
         origin = Origin(**content)
         with torch.device("meta"):
             network = build_model(Setting.from_dict(origin.setting).model)
-        kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
-        for name, tensor in weights.items():
-            if tensor.dtype != kinds.get(name, tensor.dtype):
-                raise TypeError(f"{name} is {tensor.dtype}; this version reads {kinds[name]}")
+        for name, tensor in network.state_dict().items():
+            found = weights.get(name, tensor)
+            if (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
+                raise TypeError(
+                    f"{name} is {found.dtype} {list(found.shape)}, but the setting needs "
+                    f"{tensor.dtype} {list(tensor.shape)}"
+                )
         network.load_state_dict(weights, assign=True)
     except (TypeError, ConfigError, ModuleNotFoundError, RuntimeError) as error:
         raise DataError(f"{path}: does not hold its model: {error}") from error
