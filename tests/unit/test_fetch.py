@@ -16,14 +16,16 @@ from openecg.errors import ConfigError, DataError
 from openecg.fetch import fetch
 
 
-def _zip_bytes() -> bytes:
+def _zip_bytes(method: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as zipped:
+    with zipfile.ZipFile(buffer, "w", method) as zipped:
         zipped.writestr("top/a.dat", np.random.default_rng(0).bytes(300_000))
     return buffer.getvalue()
 
 
 ZIP = _zip_bytes()
+DEFLATED = _zip_bytes(zipfile.ZIP_DEFLATED)
+START = DEFLATED.index(b"top/a.dat") + len(b"top/a.dat")  # of the compressed data
 SUM = hashlib.sha256(ZIP).hexdigest()
 
 
@@ -175,9 +177,10 @@ def test_an_answer_without_a_length_is_accepted(server: Server, archive: Path) -
         (ZIP, "0" * 64, f"is {SUM}, expected {'0' * 64}"),
         (b"<!DOCTYPE html><html>Sign in</html>", "", "not a zip, it starts with b'<!DOCTYPE"),
         (ZIP[:500] + bytes(9) + ZIP[509:], "", "member top/a.dat of the download is damaged"),
+        (DEFLATED[:START] + b"\xff" + DEFLATED[START + 1 :], "", "a damaged zip: Error -3"),
         (b"", "", "not a zip"),
     ],
-    ids=["wrong sum", "HTML page", "damaged member", "empty"],
+    ids=["wrong sum", "HTML page", "damaged member", "damaged stream", "empty"],
 )
 def test_a_wrong_file_is_refused_and_removed(
     server: Server, archive: Path, body: bytes, sha256: str, message: str
