@@ -17,7 +17,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,14 +91,14 @@ class Outcome:
     code : int
         Exit code of the last command that ran.
     log : str
-        All it printed.
+        All that the commands printed.
     written : list of Path
-        Outputs of the commands before it, and its own if it succeeded.
+        Outputs of those that succeeded.
     """
 
     code: int
     log: str
-    written: list[Path] = field(default_factory=list)
+    written: list[Path]
 
     @property
     def errors(self) -> list[str]:
@@ -121,17 +121,16 @@ def run_case(case: Case, folder: Path, *, spawn: bool = False) -> Outcome:
     (folder / "out").mkdir()
     commands = case.build(folder)
     before = tree(folder / "in")
-    outcome = Outcome(0, "")
-    written: list[Path] = []
+    code, log, written = 0, "", []
     for command in commands:
         spawned = spawn or command[0] == "snakemake"
-        code, log = (_spawn if spawned else _call)(command, folder)
-        written += [Path(command[-1])] if code == 0 else []
-        outcome = Outcome(code, outcome.log + log if code == 0 else log, written)
+        code, said = (_spawn if spawned else _call)(command)
+        log += said
         if code:
             break
+        written.append(Path(command[-1]))
     assert tree(folder / "in") == before, "the input was changed"
-    return outcome
+    return Outcome(code, log, written)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -140,7 +139,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _call(command: Command, folder: Path) -> tuple[int, str]:
+def _call(command: Command) -> tuple[int, str]:
     """Run a step in this process, with the log as `openecg.__main__` would print it."""
     said = io.StringIO()
     handler = logging.StreamHandler(said)
@@ -158,7 +157,7 @@ def _call(command: Command, folder: Path) -> tuple[int, str]:
         root.removeHandler(handler)
 
 
-def _spawn(command: Command, folder: Path) -> tuple[int, str]:
+def _spawn(command: Command) -> tuple[int, str]:
     """Run a step, or the workflow, in a process of its own."""
     module = ["snakemake", *command[1:]] if command[0] == "snakemake" else ["openecg", *command]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
