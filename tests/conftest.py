@@ -9,7 +9,7 @@ from hypothesis import settings
 from openecg.index import index_records
 from openecg.records import read_records
 
-settings.register_profile("long", max_examples=4_000, deadline=None)  # ten minutes of fuzzing
+settings.register_profile("long", max_examples=10_000, deadline=None)  # ten minutes of fuzzing
 
 ROOT = Path(__file__).parents[1]
 REAL_ZIPS = {
