@@ -191,23 +191,21 @@ def read_zip(folder: Path, archive: Path, layout: str, *, window_s: int = 1) -> 
     ]
 
 
-def release(
-    layout: str, changes: Changes | None = None, *, sums: bool = True, window_s: int = 1
-) -> Build:
+def release(layout: str, changes: Changes | None = None, *, window_s: int = 1) -> Build:
     """Build a release of which some members are replaced or left out."""
 
     def build(folder: Path) -> list[Command]:
-        archive = write_zip(folder / "in" / "x.zip", layout, changes, sums=sums)
+        archive = write_zip(folder / "in" / "x.zip", layout, changes)
         return read_zip(folder, archive, layout, window_s=window_s)
 
     return build
 
 
 def spoilt(spoil: Callable[[bytes], bytes]) -> Build:
-    """Build a LUDB zip, without sums, of which the bytes are changed."""
+    """Build a LUDB zip of which the bytes are changed."""
 
     def build(folder: Path) -> list[Command]:
-        archive = write_zip(folder / "in" / "x.zip", "ludb", sums=False)
+        archive = write_zip(folder / "in" / "x.zip", "ludb")
         archive.write_bytes(spoil(archive.read_bytes()))
         return read_zip(folder, archive, "ludb")
 
@@ -218,7 +216,7 @@ def with_member(write: Write) -> Build:
     """Build a LUDB zip with one more member."""
 
     def build(folder: Path) -> list[Command]:
-        archive = write_zip(folder / "in" / "x.zip", "ludb", sums=False)
+        archive = write_zip(folder / "in" / "x.zip", "ludb")
         with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as opened:
             write(opened)
         return read_zip(folder, archive, "ludb")
@@ -233,7 +231,7 @@ def absent(folder: Path) -> list[Command]:
 
 def nested(folder: Path) -> list[Command]:
     """Build a release in a folder of a folder."""
-    archive = write_zip(folder / "x.zip", "ludb", sums=False)
+    archive = write_zip(folder / "x.zip", "ludb")
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(folder / "in" / "x.zip", "w") as new:
         for name in old.namelist():
             new.writestr(f"download/{name}", old.read(name))
@@ -265,7 +263,7 @@ def claiming(size: int, content: bytes, name: str = "data/1.dat") -> bytes:
 
 def bomb(folder: Path) -> list[Command]:
     """Build a zip of which a member claims 12,000 bytes, and holds 16 MiB."""
-    archive = write_zip(folder / "in" / "x.zip", "ludb", {"data/1.dat": bytes(2**24)}, sums=False)
+    archive = write_zip(folder / "in" / "x.zip", "ludb", {"data/1.dat": bytes(2**24)})
     archive.write_bytes(claiming(12_000, archive.read_bytes()))
     return read_zip(folder, archive, "ludb")
 

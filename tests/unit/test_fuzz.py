@@ -3,6 +3,7 @@
 ``nice pytest tests/unit/test_fuzz.py --hypothesis-profile=long`` searches for ten minutes or more.
 """
 
+import hashlib
 import io
 import signal
 import struct
@@ -164,12 +165,16 @@ def small_zip(folder: Path, layout: str, changes: Mapping[str, bytes] | None = N
 
 @cache
 def plain_zip(layout: str, method: int) -> bytes:
-    """Make a release of one record without sums."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as made:
-        for name, data in SMALL[layout].items():
-            made.writestr(f"{TOP[layout]}/{name}", data)
-    return file.getvalue()
+    """Make a release of one record, with sums where it is published with them."""
+    files = dict(SMALL[layout])
+    if layout != "isp":
+        sums = [f"{hashlib.sha256(data).hexdigest()} {name}\n" for name, data in files.items()]
+        files["SHA256SUMS.txt"] = "".join(sums).encode()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as opened:
+        for name, data in files.items():
+            opened.writestr(f"{TOP[layout]}/{name}", data)
+    return made.getvalue()
 
 
 @st.composite
