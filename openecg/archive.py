@@ -14,6 +14,17 @@ from openecg.errors import DataError
 SUMS = "SHA256SUMS.txt"
 # The largest file of the supported data sets, the CSV of ISP, holds a few MB.
 MAX_MEMBER_BYTES = 256 * 2**20
+METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+# What zipfile raises on damaged files.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class Archive:
@@ -40,16 +51,16 @@ class Archive:
     ------
     DataError
         If the file is missing, no zip or cut short; if a member climbs out of the zip, is
-        absolute, a link, there twice, encrypted or larger than ``MAX_MEMBER_BYTES``; if there is
-        no single top folder.
+        absolute, a link, there twice, encrypted, compressed by none of ``METHODS`` or larger than
+        ``MAX_MEMBER_BYTES``; if there is no single top folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-            raise DataError(f"{path}: not a readable zip: {one_line(error)}") from error
+        except DAMAGED as error:
+            raise DataError(f"{path}: not a readable zip: {error}") from error
         try:
             self.top, self.members = self._list()
             self._sums = self._read_sums() if SUMS in self.members else None
@@ -146,26 +157,25 @@ class Archive:
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.path}: member {member} is not UTF-8 text: {one_line(error)}"
-            ) from error
+            raise DataError(f"{self.path}: member {member} is not UTF-8 text: {error}") from error
 
     def _read(self, member: str) -> bytes:
         if member not in self.members:
             raise DataError(f"{self.path}: no member {member} in the top folder {self.top}")
+        info = self.members[member]
         try:
-            return self._zip.read(self.members[member])
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:
+            with self._zip.open(info) as file:
+                # No more than it claims, or a small member could fill the memory; the one byte
+                # over makes zipfile compare the CRC even if the claim is 0.
+                content = file.read(info.file_size + 1)
+        except DAMAGED as error:
+            raise DataError(f"{self.path}: member {member} is damaged: {error}") from error
+        if len(content) != info.file_size:
             raise DataError(
-                f"{self.path}: member {member} is damaged: {one_line(error)}"
-            ) from error
+                f"{self.path}: member {member} is damaged: it claims {info.file_size} bytes and "
+                f"holds {len(content)}"
+            )
+        return content
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -176,7 +186,7 @@ def check_sha256(path: Path, expected: str) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: not a readable zip: {one_line(error)}") from error
+        raise DataError(f"{path}: not a readable zip: {error}") from error
     if found != expected.lower():
         raise DataError(f"{path}: sha256 is {found}, expected {expected}")
 
@@ -206,15 +216,10 @@ def _stamp(path: Path, size: int, changed_ns: int) -> str:
                 (info.filename, info.CRC, info.file_size, info.header_offset)
                 for info in opened.infolist()
             ]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+    except DAMAGED:
         return f"{size} bytes, no zip"
     digest = hashlib.sha256(repr(members).encode()).hexdigest()
     return f"{size} bytes, members {digest[:12]}"
-
-
-def one_line(error: object) -> str:
-    """Squeeze the message of an error into one line."""
-    return " ".join(str(error).split())
 
 
 def _fault(info: zipfile.ZipInfo) -> str:
@@ -229,6 +234,9 @@ def _fault(info: zipfile.ZipInfo) -> str:
         return "is a link; only files and folders are allowed"
     if info.flag_bits & 1:
         return "is encrypted"
+    if info.compress_type not in METHODS:
+        allowed = ", ".join(f"{method} ({name})" for method, name in METHODS.items())
+        return f"is compressed by method {info.compress_type}; allowed are {allowed}"
     if info.file_size > MAX_MEMBER_BYTES:
         return f"claims {info.file_size} bytes; allowed are {MAX_MEMBER_BYTES}"
     return ""

@@ -10,11 +10,11 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from pathlib import Path
 
 from tqdm import tqdm
 
+from openecg.archive import DAMAGED
 from openecg.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -175,14 +175,7 @@ def _check(part: Path, *, url: str, sha256: str, by_hand: str) -> None:
         try:
             with zipfile.ZipFile(part) as zipped:
                 damaged = zipped.testzip()
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:
+        except DAMAGED as error:
             raise DataError(f"{url}: the download is a damaged zip: {error}; {by_hand}") from error
         if damaged is not None:
             raise DataError(f"{url}: member {damaged} of the download is damaged; {by_hand}")

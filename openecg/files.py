@@ -45,15 +45,15 @@ def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
         If the file is not Parquet, is cut short, or lacks one of ``columns``.
     """
     try:
-        table = pq.read_table(path, columns=columns, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
+        found = pq.read_schema(path).names
+        missing = set(columns or []) - set(found)
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(sorted(missing))}; found {', '.join(found)}"
+            )
+        return pq.read_table(path, columns=columns, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
-    missing = set(columns or []) - set(table.column_names)
-    if missing:
-        raise DataError(
-            f"{path}: no column {', '.join(sorted(missing))}; found {', '.join(table.column_names)}"
-        )
-    return table
 
 
 def parquet_note(path: Path, name: str) -> str:

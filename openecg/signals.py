@@ -8,6 +8,8 @@ from scipy.signal import decimate, resample_poly
 
 from openecg.waves import NOT_MARKED
 
+LONGEST_RATIO = 100_000  # the filter has 20 times as many coefficients
+
 
 def resample(
     signal: npt.NDArray[np.floating], *, fs_in_hz: float, fs_out_hz: float
@@ -33,11 +35,16 @@ def resample(
     Raises
     ------
     ValueError
-        If a rate is not positive.
+        If a rate is not positive, or the rates have no ratio of numbers up to ``LONGEST_RATIO``.
     """
     if fs_in_hz <= 0 or fs_out_hz <= 0:
         raise ValueError(f"sampling rates must be positive, got {fs_in_hz} and {fs_out_hz} Hz")
     ratio = Fraction(str(fs_out_hz)) / Fraction(str(fs_in_hz))
+    if max(ratio.numerator, ratio.denominator) > LONGEST_RATIO:
+        raise ValueError(
+            f"{fs_in_hz} and {fs_out_hz} Hz are as {ratio.numerator} to {ratio.denominator}; "
+            f"numbers up to {LONGEST_RATIO} are allowed"
+        )
     wide = signal.astype(np.float64)
     if ratio == 1:
         moved = wide

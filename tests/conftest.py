@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from openecg.index import index_records
 from openecg.records import read_records
+
+settings.register_profile("long", max_examples=10_000, deadline=None)  # ten minutes of fuzzing
 
 ROOT = Path(__file__).parents[1]
 REAL_ZIPS = {

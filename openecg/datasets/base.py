@@ -7,7 +7,8 @@ A data set is a module of this package with two functions: ``list_records(archiv
 import csv
 import importlib
 import io
-import math
+import logging
+import re
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -19,17 +20,29 @@ import numpy as np
 import numpy.typing as npt
 import wfdb
 
-from openecg.archive import Archive, one_line
+from openecg.archive import Archive
 from openecg.datasets import LAYOUTS
+from openecg.datasets.annotations import parse_annotation
 from openecg.errors import ConfigError, DataError
 from openecg.leads import LEADS
 from openecg.waves import Waves, pair_marks
 
+log = logging.getLogger(__name__)
+
 SPELLING = {name.lower(): name for name in LEADS}
+LEAD_WORD = re.compile(r"^(ecg[ _-])?lead[ _-]?")
 
 MV_PER_UNIT = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "mkV": 1e-3, "mkv": 1e-3, "V": 1e3}
 # Bits of a sample in each uncompressed signal format: WFDB header(5), signal(5).
 BITS_PER_SAMPLE = {"8": 8, "80": 8, "16": 16, "61": 16, "160": 16, "212": 12, "24": 24, "32": 32}
+FS_HZ = (50, 100_000)  # one sample per 20 ms frame is the least that can be labelled
+# The line length is that of header(5); wfdb takes minutes for a long line of garbage.
+MAX_HEADER_BYTES = 65536
+MAX_LINE = 254
+MAX_RECORD_ID = 100
+# A lead with more of its samples at its highest or lowest value than this is saturated. The most
+# in real data is 0.11, in sel42 of QTDB.
+SATURATED = 0.5
 
 
 @dataclass(frozen=True)
@@ -152,16 +165,21 @@ def read_csv(archive: Archive, member: str, columns: Sequence[str]) -> list[dict
                 raise DataError(f"{where}, line {reader.line_num}: no cell for {', '.join(short)}")
             rows.append({name: row[name] for name in columns})
     except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num}: {one_line(error)}") from error
+        raise DataError(f"{where}, line {reader.reader.line_num}: {error}") from error
     return rows
 
 
 def check_unique(archive: Archive, member: str, record_ids: Sequence[str]) -> None:
-    """Raise DataError if a list of records is empty or names one twice."""
+    """Raise DataError if a list of records is empty, or names one twice or by what is no name."""
     if not record_ids:
         raise DataError(f"{archive.path}: {member} lists no records")
     seen = set()
     for record_id in record_ids:
+        if not (record_id.isprintable() and 0 < len(record_id) <= MAX_RECORD_ID):
+            raise DataError(
+                f"{archive.path}: {member} lists record {record_id[:40]!r}; allowed are names of "
+                f"1 to {MAX_RECORD_ID} printable characters"
+            )
         if record_id in seen:
             raise DataError(f"{archive.path}: {member} lists record {record_id} twice")
         seen.add(record_id)
@@ -173,8 +191,15 @@ def read_header(archive: Archive, stem: str) -> Header:
     Raises
     ------
     DataError
-        If it is missing or damaged, has no signals, or a rate that is not positive.
+        If it is missing or damaged, has no signals, or a rate outside ``FS_HZ``.
     """
+    text = archive.read(f"{stem}.hea").decode("ascii", "ignore")
+    longest = max((len(line) for line in text.splitlines() if not line.startswith("#")), default=0)
+    if len(text) > MAX_HEADER_BYTES or longest > MAX_LINE:
+        raise DataError(
+            f"{archive.path}: member {stem}.hea has {len(text)} characters, {longest} in a line; "
+            f"allowed are {MAX_HEADER_BYTES}, {MAX_LINE} in a line"
+        )
     header = _call_wfdb(archive, stem, [f"{stem}.hea"], wfdb.rdheader)
     where = f"{archive.path}: record {stem}"
     if not isinstance(header, wfdb.Record):
@@ -186,10 +211,12 @@ def read_header(archive: Archive, stem: str) -> Header:
         )
     if not header.sig_len or header.sig_len < 0:
         raise DataError(f"{where}: the header says {header.sig_len} samples; at least 1 is needed")
-    if not header.fs or not math.isfinite(header.fs) or header.fs < 0:
-        raise DataError(f"{where}: the header says {header.fs} Hz; a positive rate is needed")
+    if not FS_HZ[0] <= header.fs <= FS_HZ[1]:
+        raise DataError(
+            f"{where}: the header says {header.fs:g} Hz; allowed are {FS_HZ[0]} to {FS_HZ[1]} Hz"
+        )
     names = [name or "" for name in header.sig_name]
-    if len(set(names)) != len(names) or "" in names:
+    if len(set(map(standard_name, names))) != len(names) or "" in names:
         raise DataError(f"{where}: leads must have names of their own, found {', '.join(names)}")
     return Header(stem, float(header.fs), int(header.sig_len), names)
 
@@ -206,7 +233,8 @@ def read_signals(archive: Archive, header: Header) -> npt.NDArray[np.float32]:
     ------
     DataError
         If the signal file and the header disagree in length, the unit is no voltage, or a lead
-        holds samples marked as invalid or one value only.
+        holds samples marked as invalid or one value only. A lead that is saturated for most of its
+        length (``SATURATED``) is warned of.
     """
     stem = header.stem
     where = f"{archive.path}: record {stem}"
@@ -225,6 +253,18 @@ def read_signals(archive: Archive, header: Header) -> npt.NDArray[np.float32]:
                 f"{where}: signal format {', '.join(sorted(formats))}; "
                 f"allowed are {', '.join(BITS_PER_SAMPLE)}"
             )
+        for name, per_frame, skew, offset in zip(
+            header.lead_names,
+            described.samps_per_frame,
+            described.skew,
+            described.byte_offset,
+            strict=True,
+        ):
+            if per_frame != 1 or skew or offset:
+                raise DataError(
+                    f"{where}: lead {name} has {per_frame} samples per frame, skew {skew or 0}, "
+                    f"byte offset {offset or 0}; allowed are 1, 0 and 0"
+                )
         bits = header.n_samples * sum(BITS_PER_SAMPLE[fmt] for fmt in described.fmt)
         found = Path(f"{base}.dat").stat().st_size
         if found != -(-bits // 8):
@@ -248,6 +288,16 @@ def read_signals(archive: Archive, header: Header) -> npt.NDArray[np.float32]:
             raise DataError(f"{where}: lead {name} has {invalid} invalid samples; none is allowed")
         if signal.min() == signal.max():
             raise DataError(f"{where}: lead {name} is flat, all samples are {signal[0]:g} mV")
+        for end in (signal.min(), signal.max()):
+            share = np.count_nonzero(signal == end) / signal.size
+            if share > SATURATED:
+                log.warning(
+                    "%s: lead %s is saturated, %.0f %% of its samples are %g mV",
+                    where,
+                    name,
+                    100 * share,
+                    end,
+                )
     return signals
 
 
@@ -278,15 +328,20 @@ def read_marks(
     ------
     DataError
         If the file is damaged or for another rate, a symbol is not allowed, or the marks are out
-        of order or outside the record.
+        of order or outside the record. A file without marks is warned of.
     """
     member = f"{header.stem}.{extension}"
     where = f"{archive.path}: member {member}"
-    marks = _call_wfdb(archive, header.stem, [member], lambda base: wfdb.rdann(base, extension))
-    if marks.fs is not None and marks.fs != header.fs_hz:
-        raise DataError(f"{where} is at {marks.fs:g} Hz, but the record is at {header.fs_hz:g} Hz")
-    samples: npt.NDArray[np.int64] = np.asarray(marks.sample, dtype=np.int64)
-    symbols = list(marks.symbol)
+    content = archive.read(member)
+    try:
+        marks = parse_annotation(content)
+    except ValueError as error:
+        raise DataError(f"{where} is no WFDB annotation file: {error}") from error
+    if marks.fs_hz is not None and marks.fs_hz != header.fs_hz:
+        raise DataError(
+            f"{where} is at {marks.fs_hz:g} Hz, but the record is at {header.fs_hz:g} Hz"
+        )
+    samples, symbols = marks.samples, marks.symbols
     for sample, symbol in zip(samples, symbols, strict=True):
         if symbol not in allowed:
             raise DataError(
@@ -304,6 +359,8 @@ def read_marks(
             f"{where}: marks must be in time order, but sample {samples[back[0] + 1]} "
             f"follows sample {samples[back[0]]}"
         )
+    if not symbols:
+        log.warning("%s holds no mark", where)
     return samples, symbols
 
 
@@ -318,10 +375,15 @@ def read_waves(
         raise DataError(f"{archive.path}: member {header.stem}.{extension}: {error}") from error
 
 
+def standard_name(name: str) -> str:
+    """Spell a lead as in ``LEADS``, if it is one of them in other case or after the word lead."""
+    return SPELLING.get(LEAD_WORD.sub("", name.lower()), name)
+
+
 def standard_order(archive: Archive, header: Header) -> list[int]:
     """Say where each of the twelve ``LEADS`` stands among the leads of a record.
 
-    Upper and lower case do not matter.
+    Names may be spelled in any way that `standard_name` knows.
 
     Raises
     ------
@@ -329,7 +391,7 @@ def standard_order(archive: Archive, header: Header) -> list[int]:
         If a lead is missing, or there is one that is none of the twelve, or twice the same.
     """
     where = f"{archive.path}: record {header.stem}"
-    found = [SPELLING.get(name.lower(), name) for name in header.lead_names]
+    found = [standard_name(name) for name in header.lead_names]
     missing = [name for name in LEADS if name not in found]
     if missing:
         raise DataError(f"{where}: no lead {', '.join(missing)}; found {', '.join(found)}")
@@ -356,5 +418,5 @@ def _call_wfdb(archive: Archive, stem: str, members: list[str], read: Callable[[
         except Exception as error:
             raise DataError(
                 f"{archive.path}: record {stem}: {', '.join(Path(m).name for m in members)} "
-                f"cannot be read as WFDB: {type(error).__name__}: {one_line(error)}"
+                f"cannot be read as WFDB: {type(error).__name__}: {error}"
             ) from error

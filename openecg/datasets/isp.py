@@ -10,7 +10,7 @@ import ast
 
 import numpy as np
 
-from openecg.archive import Archive, one_line
+from openecg.archive import Archive
 from openecg.datasets.base import (
     Lead,
     Record,
@@ -107,9 +107,9 @@ def parse_target(target: str, *, n_samples: int) -> Waves:
     try:
         items = ast.literal_eval(target.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(f"target is not a list of tuples: {one_line(error)[:100]}") from error
+        raise ValueError(f"target is not a list of tuples, found {target[:60]!r}") from error
     if not isinstance(items, list):
-        raise ValueError(f"target must be a list of tuples, found {one_line(target)[:40]!r}")
+        raise ValueError(f"target is not a list of tuples, found {target[:60]!r}")
     spans = []
     for item in items:
         if (
@@ -119,7 +119,7 @@ def parse_target(target: str, *, n_samples: int) -> Waves:
             or item[0] not in KIND_OF_CLASS
         ):
             raise ValueError(
-                f"{one_line(item)[:60]} is not (class, onset, offset) in whole numbers "
+                f"{str(item)[:60]} is not (class, onset, offset) in whole numbers "
                 "with class 0, 1 or 2"
             )
         kind, on, off = item

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from openecg.archive import Archive
 from openecg.datasets import base
 from openecg.datasets.base import (
-    SPELLING,
     Lead,
     Record,
     RecordInfo,
     check_unique,
     read_header,
     read_signals,
+    standard_name,
 )
 from openecg.errors import DataError
 from openecg.leads import LEADS
@@ -75,7 +75,7 @@ def read_record(archive: Archive, record_id: str) -> Record:
     signals = read_signals(archive, header)
     leads = []
     for name, signal in zip(header.lead_names, signals, strict=True):
-        name = SPELLING.get(name.lower(), name)
+        name = standard_name(name)
         leads.append(Lead(name, lead_index(name), signal, waves))
     return Record(record_id, header.fs_hz, leads)
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import safetensors.torch
 import torch
@@ -44,6 +44,11 @@ class Origin:
         Sampling rate in Hz.
     n_samples : int
         Samples of a window.
+
+    Raises
+    ------
+    TypeError
+        If a value is of another type.
     """
 
     name: str
@@ -54,6 +59,13 @@ class Origin:
     data: str
     fs_hz: float
     n_samples: int
+
+    def __post_init__(self) -> None:
+        """Refuse what a foreign file may hold."""
+        for field in fields(self):
+            value, kind = getattr(self, field.name), get_origin(field.type) or field.type
+            if not isinstance(value, float | int if kind is float else kind):  # type: ignore[arg-type]
+                raise TypeError(f"{field.name}: {value!r} is not {field.type}")
 
 
 def write_tensors(tensors: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
@@ -79,9 +91,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path}: not a readable safetensors file: {error}") from error
     try:
-        content = json.loads(metadata[KEY])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: no openecg metadata; found {sorted(metadata)}") from error
+        content = json.loads(metadata.get(KEY, "null"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: openecg metadata is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: no openecg metadata; found {sorted(metadata)}")
     return tensors, content
 
 
@@ -126,9 +140,14 @@ def load_checkpoint(path: Path) -> tuple[Network, Origin]:
         origin = Origin(**content)
         with torch.device("meta"):
             network = build_model(Setting.from_dict(origin.setting).model)
+        for name, tensor in network.state_dict().items():
+            found = weights.get(name, tensor)
+            if (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
+                raise TypeError(
+                    f"{name} is {found.dtype} {list(found.shape)}, but the setting needs "
+                    f"{tensor.dtype} {list(tensor.shape)}"
+                )
         network.load_state_dict(weights, assign=True)
     except (TypeError, ConfigError, ModuleNotFoundError, RuntimeError) as error:
-        raise DataError(
-            f"{path}: does not hold its model: {' '.join(str(error).split())}"
-        ) from error
+        raise DataError(f"{path}: does not hold its model: {error}") from error
     return network, origin

@@ -134,7 +134,7 @@ def read_run(path: Path, fresh: Run, made_from: Mapping[str, Any]) -> Run:
     except DataError as error:
         log.warning("started afresh: %s", error)
         return fresh
-    then = content["made_from"]
+    then = content.get("made_from", {})
     now = json.loads(json.dumps(made_from))
     changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
     if changed:

@@ -185,9 +185,12 @@ def write_setting(*, setting: str, path: Path) -> None:
     Raises
     ------
     ConfigError
-        As `Setting.from_dict`.
+        If it is not JSON, or as `Setting.from_dict`.
     """
-    values = Setting.from_dict(json.loads(setting)).to_dict()
+    try:
+        values = Setting.from_dict(json.loads(setting)).to_dict()
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"setting: not JSON: {error}") from error
     with written_aside(path) as aside:
         aside.write_text(yaml.safe_dump(values))
 
@@ -198,12 +201,14 @@ def read_setting(path: Path) -> Setting:
     Raises
     ------
     ConfigError
-        If it is not YAML, or as `Setting.from_dict`.
+        If it is not there or not YAML, or as `Setting.from_dict`.
     """
     try:
         values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: not YAML: {error}") from error
     try:
         return Setting.from_dict(values)
     except ConfigError as error:

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,31 @@ def test_refuses_a_member_that_claims_a_huge_size(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"'top/a\.txt' claims 2147483648 bytes; allowed are"):
         Archive(path)
+
+
+def test_a_member_that_holds_more_than_it_claims_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = made(tmp_path / "x.zip", lambda z: z.writestr("top/b.dat", bytes(2**26)))
+    content = bytearray(path.read_bytes())
+    claimed = content.rindex(b"PK\x01\x02") + 24
+    content[claimed : claimed + 4] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+    with Archive(path) as archive:
+        tracemalloc.start()
+        with pytest.raises(DataError, match=r"member b\.dat is damaged"):
+            archive.read("b.dat")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_a_member_that_claims_nothing_is_not_taken_for_empty(tmp_path: Path) -> None:
+    path = made(tmp_path / "x.zip", lambda z: None)
+    content = bytearray(path.read_bytes())
+    claimed = content.rindex(b"PK\x01\x02") + 24
+    content[claimed : claimed + 4] = bytes(4)
+    path.write_bytes(content)
+    with Archive(path) as archive, pytest.raises(DataError, match=r"member a\.txt is damaged"):
+        archive.read("a.txt")
 
 
 def test_refuses_an_encrypted_member(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_refuses_lists_of_records_that_do_not_agree(
         ("record 3: target is not a list of tuples", table("")),
         ("record 3: target is not a list of tuples", table("[print(1)]")),
         ("record 3: target is not a list of tuples", table("[" * 5000)),
-        ("record 3: target must be a list of tuples, found '12'", table("12")),
+        ("record 3: target is not a list of tuples, found '12'", table("12")),
         ("record 3: (0, 1) is not (class, onset, offset)", table("[(0, 1)]")),
         ("record 3: (3, 1, 2) is not (class, onset, offset)", table("[(3, 1, 2)]")),
         ("record 3: (True, 1, 2) is not", table("[(True, 1, 2)]")),

@@ -126,7 +126,7 @@ RECORDS: list[tuple[str, Mapping[str, bytes | None]]] = [
     ("no member data/1.dat", {"data/1.dat": None}),
     ("no member data/1.avf", {"data/1.avf": None}),
     ("no lead V6", {"data/1.hea": ELEVEN["1.hea"], "data/1.dat": ELEVEN["1.dat"]}),
-    ("no lead I; found II, II", {"data/1.hea": DOUBLED["1.hea"]}),
+    ("names of their own, found II, ii, iii", {"data/1.hea": DOUBLED["1.hea"]}),
     ("more than the leads", {"data/1.hea": THIRTEEN["1.hea"], "data/1.dat": THIRTEEN["1.dat"]}),
     ("lead avr has 2 invalid samples", {"data/1.dat": counts(invalid)}),
     ("lead v6 is flat", {"data/1.dat": counts(flat)}),
@@ -156,7 +156,7 @@ RECORDS: list[tuple[str, Mapping[str, bytes | None]]] = [
     ),
     ("data/1.ii: marks must be in time order", {"data/1.ii": backward_marks()}),
     ("data/1.ii is at 250 Hz", {"data/1.ii": marks_file(*MARKS, fs_hz=250)}),
-    ("cannot be read as WFDB", {"data/1.ii": b"\x01"}),
+    ("no WFDB annotation file: cut short", {"data/1.ii": b"\x01"}),
 ]
 
 

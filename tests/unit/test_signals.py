@@ -27,6 +27,12 @@ def test_a_wave_stays_where_it_is(fs_in_hz: float, fs_out_hz: float, offset: int
         assert 0.97 < moved[near].max() < 1.02
 
 
+@pytest.mark.parametrize("fs_in_hz", [249.999999, 1e-7, 1e9 + 1])
+def test_rates_that_need_a_filter_without_end_are_refused(fs_in_hz: float) -> None:
+    with pytest.raises(ValueError, match="numbers up to 100000 are allowed"):
+        resample(np.zeros(100), fs_in_hz=fs_in_hz, fs_out_hz=250.0)
+
+
 def test_isp_stays_in_step_to_the_last_frame() -> None:
     signal = np.zeros(9999)
     signal[9900] = 1.0

@@ -1,6 +1,4 @@
-"""Bad input ends a run with one line that says what is wrong, and leaves nothing half-written."""
-
-from pathlib import Path
+"""Bad input ends a whole run as it ends a step: see ``tests/unit/test_bad_input.py``."""
 
 import pytest
 
@@ -21,22 +19,3 @@ def test_a_truncated_zip_is_named_and_kept(fresh: Checkout) -> None:
     assert not (fresh.root / target).exists()
     assert (fresh.root / ZIP).read_bytes() == b"PK\x03\x04 cut short"
     assert "Traceback" not in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("sgnal: {}", "did you mean 'signal'"),
-        ("seeds: [-1]", "seeds.0"),
-        ("datasets: [simulated_ludb]", "needs data set"),
-    ],
-)
-def test_a_wrong_config_is_refused_before_anything_runs(
-    fresh: Checkout, tmp_path: Path, text: str, said: str
-) -> None:
-    (tmp_path / "overlay.yaml").write_text(text)
-    done = fresh.run("--configfile", str(tmp_path / "overlay.yaml"), check=False)
-    assert done.returncode != 0
-    assert said in done.stdout
-    assert "Traceback" not in done.stdout
-    assert not (fresh.root / "results").exists()
