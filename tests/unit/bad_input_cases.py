@@ -579,8 +579,12 @@ CSVS = [
         ("x.zip: RECORDS lists '../1'; allowed is data/",),
     ),
     ("LUDB: row missing", ludb_csv(LUDB_ROWS["1"], LUDB_ROWS["2"]), ("lacks record 10",)),
-    ("LUDB: no rhythm", ludb_csv("1,F,50,,\n2,F,50,a,\n10,F,50,a,\n"), ("no rhythm for record 1",)),
-    ("LUDB: id of two lines", ludb_csv('"1\n2",F,50,a,\n'), ("ludb.csv lists record '1\\n2'",)),
+    (
+        "LUDB: no rhythm",
+        ludb_csv("1,F,50,,,\n2,F,50,a,,\n10,F,50,a,,\n"),
+        ("no rhythm for record 1",),
+    ),
+    ("LUDB: id of two lines", ludb_csv('"1\n2",F,50,a,,\n'), ("ludb.csv lists record '1\\n2'",)),
 ]
 CSVS_ACCEPTED = [
     ("ISP: no wave", target("[]"), (), lambda folder: twelve_leads(folder)),
