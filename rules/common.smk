@@ -178,12 +178,18 @@ def all_checkpoints(name):
 def probabilities_of(wildcards):
     """Paths of the probabilities that are decoded to the predictions of a model."""
     seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
-    return [
-        f"results/probabilities/{setting_of(wildcards.system)}/{training_name(scheme, seed)}"
-        f"/{decoding_of(wildcards.system)['leads']}/{wildcards.dataset}.parquet"
-        for scheme in schemes(wildcards.scope)
-        for seed in seeds
-    ]
+    pattern = "results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet"
+    return expand(
+        pattern,
+        setting=setting_of(wildcards.system),
+        training=[
+            training_name(scheme, seed)
+            for scheme in schemes(wildcards.scope)
+            for seed in seeds
+        ],
+        leads=decoding_of(wildcards.system)["leads"],
+        dataset=wildcards.dataset,
+    )
 
 
 def predictions_of(scope, system, dataset):

@@ -40,6 +40,7 @@ AFTER_THE_ZIP = {
     "predict_tokens": 1,
     "train": 1,
     "predict": 1,
+    "decode": 1,
     "score": 4,
     "score_pacing": 1,
     "collect_metrics": 2,
