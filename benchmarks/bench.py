@@ -1,6 +1,7 @@
-"""Throughput of the codec, tokenising beside bare NeuroKit, and scoring: ``make bench``.
+"""Throughput of the codec, tokenising, scoring, reading and training: ``make bench``.
 
-Prints three tables and writes nothing. Times are of the processor, on one core, medians of rounds.
+Prints tables and writes nothing. Those of codec, tokenising and scoring are of processor time on
+one core, medians of rounds; reading and training are by the clock.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.scoring import scoring_rows
+from benchmarks.training import reading_rows, training_rows
 from openecg.codec import decode, decode_many, encode, encode_many
 from openecg.delineate import METHODS
 from openecg.leads import LEADS
@@ -36,6 +38,7 @@ def main() -> None:
     """Read the options, run the benchmarks, print their tables."""
     parser = argparse.ArgumentParser("python -m benchmarks.bench", description=__doc__)
     parser.add_argument("--records", type=Path, help="records Parquet; simulated ones without it")
+    parser.add_argument("--zip", type=Path, help="zip in the layout of LUDB; simulated without it")
     parser.add_argument("--leads", type=int, default=24, help="leads to tokenise, whole records")
     parser.add_argument("--seconds", type=float, default=12, help="about so long for each method")
     options = parser.parse_args()
@@ -49,8 +52,9 @@ def main() -> None:
     print_table(codec_rows(strips, fs_hz=fs_hz))
     print()
     print_table(token_rows(strips, fs_hz=fs_hz, seconds=options.seconds))
-    print()
-    print_table(scoring_rows())
+    for rows in (scoring_rows, lambda: reading_rows(options.zip), training_rows):
+        print()
+        print_table(rows())
 
 
 def simulated_strips(leads: int) -> list[Floats]:

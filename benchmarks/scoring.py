@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.simulated import simulated_shard
 from openecg.files import read_parquet, write_parquet
-from openecg.index import index_records
 from openecg.metrics import tabulate_boundaries, tabulate_frames
 from openecg.predictions import PREDICTION_SCHEMA
-from openecg.records import read_records
-from openecg.scored_split import EVERY_RECORD, MARKS, ScoredSplit, read_scored_split
-from openecg.shards import write_shard
-from openecg.simulate import simulate
+from openecg.scored_split import MARKS, ScoredSplit, read_scored_split
+from openecg.selection import ALL
 
 RECORDS = 41  # of 12 leads, the validation records of LUDB
 BOOTSTRAP = 1000
@@ -30,7 +28,7 @@ def scoring_rows() -> list[list[str]]:
     """Time the tables of frames and boundaries: all groups, protocols and tolerances."""
     rows = [["scoring", "seeds", "s, frames", "s, boundaries", "s, both", "s, reading"]]
     with tempfile.TemporaryDirectory() as name:
-        shard = simulated_shard(Path(name))
+        _, shard = simulated_shard(Path(name), records=RECORDS)
         predictions = [jittered(shard, Path(name), seed=seed) for seed in range(max(SEEDS))]
         for n_seeds in SEEDS:
             begin = time.process_time()
@@ -48,27 +46,6 @@ def scoring_rows() -> list[list[str]]:
     return rows
 
 
-def simulated_shard(folder: Path) -> Path:
-    """Write one shard of simulated records in the layout of LUDB."""
-    archive, index, shard = folder / "ludb.zip", folder / "index", folder / "shard"
-    simulate(layout="ludb", records=RECORDS, seed=0, archive=archive)
-    index_records(
-        archive=archive,
-        dataset="simulated_ludb",
-        layout="ludb",
-        parts=1,
-        split="rhythm",
-        held_out="validation",
-        fraction=0.2,
-        seed=0,
-        index=index,
-    )
-    records = folder / "records"
-    read_records(archive=archive, index=index, layout="ludb", part=0, records=records)
-    write_shard(records=records, shard=shard, fs_hz=250, frame_ms=20, window_s=10)
-    return shard
-
-
 def jittered(shard: Path, folder: Path, *, seed: int) -> Path:
     """Write predictions that find most waves of the shard, somewhat beside the truth."""
     rng = np.random.default_rng(seed)
@@ -78,7 +55,7 @@ def jittered(shard: Path, folder: Path, *, seed: int) -> Path:
         kept = rng.random(kind.size) >= SHARE_MISSED
         labels = np.array(row["labels"])
         found = {name: row[name] for name in KEYS}
-        found |= {"split": EVERY_RECORD, "system": "jittered", "seed": f"{seed}"}
+        found |= {"split": ALL, "system": "jittered", "seed": f"{seed}"}
         found |= {"frames": np.where(labels > 3, 0, labels), "wave_kind": kind[kept]}
         for name in ("on_ms", "off_ms"):
             found[name] = np.array(row[name])[kept] + rng.normal(0, JITTER_MS, kept.sum())
