@@ -21,7 +21,7 @@ from openecg.datasets.base import load_layout
 from openecg.leads import LEADS
 from openecg.shards import window_rows
 from openecg.stage2.batches import Data, device_data, plain_targets
-from openecg.stage2.engine import build_model, compute_device
+from openecg.stage2.engine import AUTO, build_model, compute_device
 from openecg.stage2.network import Output
 from openecg.stage2.run import start_run
 from openecg.stage2.settings import Setting, resolve_setting
@@ -203,7 +203,7 @@ def _engine_steps(learnt: Data, setting: Setting, device: torch.device) -> Itera
     run = start_run(setting, seed=0, device=device)
     nothing = replace(learnt, signal=learnt.signal[:0], items=learnt.items[:0])
     weights = torch.ones(4, device=device)
-    return iter(fit(run, learnt, nothing, weights, setting=setting, seed=0))
+    return iter(fit(run, learnt, nothing, weights, setting=setting, seed=0, precision=AUTO))
 
 
 def _plain_steps(network: nn.Module, data: Data, target: Tensor) -> Iterator[object]:

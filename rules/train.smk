@@ -38,9 +38,10 @@ rule train:
     params:
         code=architecture_code("openecg.stage2.train"),
         threads=config["training_threads"],
+        precision=config["training_precision"],
         scheme=lambda wildcards: wildcards.training.rpartition("-")[0] or HELD_OUT,
         seed=lambda wildcards: wildcards.training.rpartition("seed")[2],
     shell:
         "python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
         " --scheme {params.scheme} --seed {params.seed} --threads {params.threads}"
-        " --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"
+        " --precision {params.precision} --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"

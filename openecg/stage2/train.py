@@ -48,6 +48,7 @@ def train(
     scheme: str,
     seed: int,
     threads: int,
+    precision: str,
     model: Path,
     history: Path,
 ) -> None:
@@ -71,6 +72,8 @@ def train(
         Of the first weights, the order of the windows, dropout and augmentation.
     threads : int
         Of torch on the CPU.
+    precision : str
+        ``bfloat16``, ``float32`` or ``auto``; see `openecg.stage2.engine.autocast`.
     model : Path
         Safetensors file to write: the weights of the best epoch by mean P, QRS and T frame F1 on
         the tuning fold, or those of the last epoch.
@@ -139,12 +142,15 @@ def train(
     )
     kept = model.parent / RESUME
     made_from = asdict(origin) | {"threads": threads, "device": device.type}
+    made_from["precision"] = precision
     made_from["first_weights"] = weights_digest(run.network)
     if kept.exists():
         run = read_run(kept, run, made_from)
     with stop_requests() as stop:
         saved = time.monotonic()
-        for row in fit(run, learnt, tuning, weights, setting=wanted, seed=seed):
+        for row in fit(
+            run, learnt, tuning, weights, setting=wanted, seed=seed, precision=precision
+        ):
             if row:
                 log.info("%s: %s", origin.name, _words(row))
             elif not stop and time.monotonic() - saved < SAVE_S:
@@ -190,7 +196,14 @@ def stop_requests() -> Iterator[list[int]]:
 
 
 def fit(
-    run: Run, learnt: Data, tuning: Data, weights: Tensor, *, setting: Setting, seed: int
+    run: Run,
+    learnt: Data,
+    tuning: Data,
+    weights: Tensor,
+    *,
+    setting: Setting,
+    seed: int,
+    precision: str,
 ) -> Iterable[dict[str, float] | None]:
     """Train from where ``run`` stands; yield None after a step, and a history row after an epoch.
 
@@ -206,6 +219,8 @@ def fit(
         How to train.
     seed : int
         What is drawn for a step depends on it and on the numbers of epoch and step only.
+    precision : str
+        See `openecg.stage2.engine.autocast`.
 
     Raises
     ------
@@ -238,7 +253,9 @@ def fit(
                 for group in run.optimizer.param_groups:
                     group["lr"] = group["peak"] * rate(run.epoch * n_batches + run.step)
                 batch = make_batch(learnt, items, run.network, setting)
-                run.total += train_step(network, run.optimizer, batch, weights, training)
+                run.total += train_step(
+                    network, run.optimizer, batch, weights, training, precision=precision
+                )
                 if run.average is not None:
                     run.average.update_parameters(run.network)
                 run.step += 1
@@ -273,9 +290,11 @@ def train_step(
     batch: Batch,
     weights: Tensor,
     training: Training,
+    *,
+    precision: str,
 ) -> Tensor:
     """Learn from one batch; return its summed label loss and what to divide it by."""
-    with autocast(batch.signal.device):
+    with autocast(batch.signal.device, precision):
         out = network(batch.signal, batch.lead_index)
     logits = out.logits.flatten(0, 1)
     label, counted = label_loss(

@@ -724,7 +724,7 @@ def resuming(content: bytes) -> Build:
         write_setting_file(folder / "in")
         (folder / "out" / RESUME).write_bytes(content)
         options = ["--setting", f"{folder}/in/tiny.yaml", "--shards", f"{folder}/in/shard"]
-        options += ["--scheme", "held_out", "--seed", "0", "--threads", "1"]
+        options += ["--scheme", "held_out", "--seed", "0", "--threads", "1", "--precision", "auto"]
         options += ["--model", f"{folder}/out/model"]
         return [["train", *options, "--history", f"{folder}/out/history.tsv"]]
 

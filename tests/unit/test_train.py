@@ -54,6 +54,7 @@ def trained(
         scheme=scheme,
         seed=seed,
         threads=1,
+        precision="auto",
         model=model,
         history=history,
     )
@@ -129,12 +130,12 @@ def test_a_stopped_training_ends_in_the_bytes_of_an_undisturbed_one(
     steps = 0
     step = module.train_step
 
-    def stopped(*args: Any) -> torch.Tensor:
+    def stopped(*args: Any, **more: Any) -> torch.Tensor:
         nonlocal steps
         steps += 1
         if steps == after + 1:
             signal.raise_signal(signal.SIGTERM)
-        return step(*args)
+        return step(*args, **more)
 
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
@@ -146,7 +147,7 @@ def test_a_stopped_training_ends_in_the_bytes_of_an_undisturbed_one(
     assert steps == after + 1
     assert (tmp_path / "b" / "resume.safetensors").exists()
     ran: list[int] = []
-    monkeypatch.setattr(module, "train_step", lambda *a: ran.append(1) or step(*a))
+    monkeypatch.setattr(module, "train_step", lambda *a, **k: ran.append(1) or step(*a, **k))
     assert trained(tmp_path / "b", **setting_of(case)) == undisturbed
     assert len(ran) == 3 * STEPS[case] - steps
     assert not (tmp_path / "b" / "resume.safetensors").exists()
@@ -159,12 +160,12 @@ def test_a_killed_training_goes_on_from_a_whole_epoch_or_step(
     caplog.set_level(logging.INFO)
     step, steps = module.train_step, 0
 
-    def killed(*args: Any) -> torch.Tensor:
+    def killed(*args: Any, **more: Any) -> torch.Tensor:
         nonlocal steps
         steps += 1
         if steps > 6:
             raise KeyboardInterrupt
-        return step(*args)
+        return step(*args, **more)
 
     for save_s, repeated in ((1e9, 2), (0.0, 0)):
         steps = 0
@@ -335,3 +336,24 @@ def test_a_class_without_frames_cannot_be_weighted(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"tiny.yaml, training.class_weights: .* P 0"):
         trained(tmp_path, rows)
     trained(tmp_path, rows, class_weights=False, epochs=1)
+
+
+def test_the_precision_is_part_of_the_result(tmp_path: Path) -> None:
+    results = {}
+    for precision in ("auto", "float32", "bfloat16"):
+        folder = tmp_path / precision
+        folder.mkdir()
+        train(
+            setting=write_setting_file(folder, epochs=1),
+            shards=[write_rows(shard_rows(), folder / "shard")],
+            scheme="held_out",
+            seed=0,
+            threads=1,
+            precision=precision,
+            model=folder / "model",
+            history=folder / "history",
+        )
+        results[precision] = weights_of((folder / "model").read_bytes())
+    if not torch.cuda.is_available():
+        assert results["auto"] == results["float32"]
+    assert results["bfloat16"] != results["float32"]
