@@ -65,8 +65,13 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
     for name, spec in specs.items():
         _check_spec(name, spec)
     _check_shared_zips({dataset: specs[dataset] for dataset in config["datasets"]})
-    if not config["train"] and not config["baselines"]:
-        raise ConfigError("config: train and baselines are both empty; nothing would be scored")
+    scored = [config["train"], config["baselines"]]
+    scored += [config[key]["systems"] for key in ("cross_validation", "tuning")]
+    if not any(scored):
+        raise ConfigError(
+            "config: train, baselines, cross_validation.systems and tuning.systems are all empty; "
+            "nothing would be scored"
+        )
     for name in config["baselines"]:
         if name not in config["streams"]:
             known = _unknown(name, list(config["streams"]))
