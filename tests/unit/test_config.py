@@ -133,7 +133,7 @@ def test_data_sets_of_one_zip_have_the_same_records_held_out(
 
 def test_a_run_that_would_score_nothing_is_refused() -> None:
     config = deepcopy(DEFAULT) | {"train": [], "baselines": []}
-    with pytest.raises(ConfigError, match="both empty"):
+    with pytest.raises(ConfigError, match="are all empty"):
         check_config(config, SCHEMA)
 
 
