@@ -22,6 +22,9 @@ MAX_UNITS: Final = 255
 MAX_MS: Final = 2.0**31
 """Longest length of one event, 24 days: what is longer is an error of units or of arithmetic."""
 
+ON_GRID_FRAMES: Final = 1e-9
+"""An event bound this close to a frame bound is on it: sums of such as 10 / 3 ms are inexact."""
+
 Offsets = npt.NDArray[np.int64]
 """Where each of many streams starts in arrays that hold them all, and the end of the last one."""
 
@@ -248,6 +251,9 @@ def to_frames(
     n_frames = round((float(bounds[-1]) if total_ms is None else total_ms) / frame_ms)
     frames = np.full(n_frames, vocab.ID_ISO, dtype=np.uint8)
     grid = frame_ms * np.arange(n_frames + 1)
+    nearest = np.rint(bounds / frame_ms)
+    on_grid = np.abs(bounds / frame_ms - nearest) <= ON_GRID_FRAMES
+    bounds = np.where(on_grid, nearest * frame_ms, bounds)
     end = min(bounds[-1], grid[-1])
 
     # Cut time at every event bound and every frame bound: each piece has one event and one frame.

@@ -174,11 +174,20 @@ def test_frames_agree_with_counting_each_ms(events: list[Any], frame_ms: int) ->
 
 
 @unhurried
-@given(st.lists(IDS, max_size=60))
-def test_frames_survive_becoming_events(frames: list[int]) -> None:
-    events = codec.from_frames(frames)
-    assert codec.to_frames(events).tolist() == frames
+@given(
+    st.lists(IDS, max_size=60),
+    st.one_of(
+        st.integers(1, 100),
+        st.sampled_from([0.1, 10 / 3, 1000 / 360, 1000 / 128]),
+        st.floats(0.05, 200),
+    ),
+)
+def test_frames_survive_becoming_events(frames: list[int], frame_ms: float) -> None:
+    """Also at lengths whose sums are inexact, such as the sample of a rate of 360 Hz."""
+    events = codec.from_frames(frames, frame_ms)
     assert merged(events) == events
+    assert codec.to_frames(events, frame_ms).tolist() == frames
+    assert codec.to_frames(events, frame_ms, len(frames) * frame_ms).tolist() == frames
 
 
 @pytest.mark.parametrize("frames", [[4, 13], [-1], [0.5], [[4]]])
