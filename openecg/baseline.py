@@ -14,13 +14,15 @@ from openecg.errors import DataError
 from openecg.files import read_parquet, write_parquet
 from openecg.predictions import PREDICTION_SCHEMA
 from openecg.selection import in_scope, split_name
-from openecg.vocab import SUPER_CLASS
+from openecg.streams import decode_rows
+from openecg.vocab import ID_ISO, ID_PACER_SPIKE, SUPER_CLASS
 from openecg.waves import OTHER
 
 log = logging.getLogger(__name__)
 
+FORCED = "forced"  # the grid of the reference system's own way
 KEYS = ("dataset", "record_id", "lead", "window", "split")
-READ = (*KEYS, "stream", "fs_hz", "native_samples", "words")
+READ = (*KEYS, "stream", "grid", "fs_hz", "native_samples", "words")
 
 
 def waves_of_events(
@@ -46,7 +48,7 @@ def waves_of_events(
 
     Notes
     -----
-    A pacer spike inside a wave splits it in two, as in the reference system.
+    A pacer spike inside a wave splits it in two, as in the reference system; see `bridge_spikes`.
     """
     symbols = np.array([symbol for symbol, _ in events], dtype=np.int64)
     kind = SUPER_CLASS[symbols]
@@ -56,6 +58,35 @@ def waves_of_events(
     kind, on, off = kind[edges[:-1]], bounds[edges[:-1]], bounds[edges[1:]] - 1
     kept = (kind != OTHER) & (on <= off)
     return kind[kept], on[kept], off[kept]
+
+
+def bridge_spikes(events: Sequence[Event]) -> list[Event]:
+    """Take the pacer spikes out of a stream.
+
+    Parameters
+    ----------
+    events : sequence of (symbol id, length in ms)
+        Neighbours differ in their symbol.
+
+    Returns
+    -------
+    list of (symbol id, length in ms)
+        Of the same times. A spike between two parts of one super class belongs to the first of
+        them, any other one is ``iso``.
+
+    Notes
+    -----
+    A spike marks a moment, and does not end the wave it falls into.
+    """
+    bridged = []
+    for i, (symbol, ms) in enumerate(events):
+        if symbol == ID_PACER_SPIKE:
+            around = [events[k][0] for k in (i - 1, i + 1) if 0 <= k < len(events)]
+            classes = {int(SUPER_CLASS[one]) for one in around}
+            inside = len(around) == 2 and len(classes) == 1 and OTHER not in classes
+            symbol = around[0] if inside else ID_ISO
+        bridged.append((symbol, ms))
+    return bridged
 
 
 def predict_tokens(
@@ -83,19 +114,22 @@ def predict_tokens(
     DataError
         If the files hold no row of ``split``, are of more than one stream, or a stream cannot be
         decoded.
+
+    Notes
+    -----
+    Pacer spikes do not cut waves, unless the stream is made the way of the reference system, which
+    has them do so (grid ``forced``).
     """
     columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_SCHEMA.names}
     splits = set()
     for path in tokens:
-        for row in read_parquet(path, columns=list(READ)).to_pylist():
+        table = read_parquet(path, columns=list(READ))
+        streams = _decoded(table, path)
+        for row, stream in zip(table.drop_columns("words").to_pylist(), streams, strict=True):
             splits.add(row["split"])
             if not in_scope(scope, row["split"]):
                 continue
-            where = f"{path}, record {row['record_id']}, lead {row['lead']}"
-            try:
-                events = decode(row["words"])
-            except ValueError as error:
-                raise DataError(f"{where}: {error}") from error
+            events = stream if row["grid"] == FORCED else bridge_spikes(stream)
             fs_hz = row["fs_hz"]
             kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
             for name in KEYS:
@@ -123,3 +157,17 @@ def predict_tokens(
         systems[0],
         sum(len(kind) for kind in columns["wave_kind"]),
     )
+
+
+def _decoded(table: pa.Table, path: Path) -> list[list[Event]]:
+    """Decode all streams of a file at once; the first one that cannot be is named."""
+    try:
+        return decode_rows(table["words"])
+    except ValueError:
+        for row in table.to_pylist():
+            try:
+                decode(row["words"])
+            except ValueError as error:
+                where = f"{path}, record {row['record_id']}, lead {row['lead']}"
+                raise DataError(f"{where}: {error}") from error
+        raise

@@ -1,20 +1,44 @@
 """Turn a delineation and pacer spikes into events."""
 
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from openecg import vocab
+from openecg.cells import fit_runs
 from openecg.codec import MS_PER_UNIT, Event, from_frames
 from openecg.delineate import Delineation
 
+GRIDS = ("nearest", "forced")
 WIDE_QRS_MS = 120.0  # the usual limit of a normal QRS; shared facts, section 2.2
 
 
+class Labels(NamedTuple):
+    """What a strip becomes.
+
+    Attributes
+    ----------
+    events : list of (symbol id, length in ms)
+        Neighbours differ in their symbol. One ``?`` over the whole strip if there is no beat.
+    n_q_lost : int
+        Q peaks of the delineation that no ``q`` of the events covers.
+    """
+
+    events: list[Event]
+    n_q_lost: int
+
+
 def label_events(
-    beats: Delineation, spikes: npt.NDArray[np.int64], *, n_samples: int, fs_hz: float
-) -> list[Event]:
+    beats: Delineation,
+    spikes: npt.NDArray[np.int64],
+    *,
+    n_samples: int,
+    fs_hz: float,
+    grid: str = "nearest",
+) -> Labels:
     """Describe a strip from its first sample to its last as events on the 4 ms grid.
 
     Parameters
@@ -27,27 +51,41 @@ def label_events(
         Length of the strip.
     fs_hz : float
         Sampling rate in Hz.
+    grid : str
+        How samples become multiples of 4 ms: ``nearest`` (`on_grid`), or ``forced``
+        (`on_forced_grid`), the way of the reference system.
 
     Returns
     -------
-    list of (symbol id, length in ms)
-        Neighbours differ in their symbol. One ``?`` over the whole strip if there is no beat.
+    Labels
+
+    Raises
+    ------
+    ValueError
+        If ``grid`` is unknown or the sampling rate is not positive.
 
     Notes
     -----
     Where waves overlap, spikes win over QRS, QRS over T, T over P. Positions outside the strip move
-    to its edge. `on_grid` tells how samples become multiples of 4 ms.
+    to its edge. A Q that a spike cuts in two counts as one that covers its peak.
     """
+    if grid not in GRIDS:
+        raise ValueError(f"unknown grid {grid!r}; one of {', '.join(GRIDS)}")
+    lay = {"nearest": on_grid, "forced": on_forced_grid}[grid]
     if beats.n_beats == 0:
-        return on_grid(np.full(n_samples, vocab.ID_UNK, dtype=np.uint8), fs_hz=fs_hz)
-    symbols = label_samples(beats, spikes, n_samples=n_samples, fs_hz=fs_hz)
-    return on_grid(symbols, fs_hz=fs_hz)
+        return Labels(lay(np.full(n_samples, vocab.ID_UNK, dtype=np.uint8), fs_hz=fs_hz), 0)
+    symbols = label_waves(beats, n_samples=n_samples, fs_hz=fs_hz)
+    q_peaks = _inside(beats.q_peak[~np.isnan(beats.q_peak)], n_samples)
+    n_covered = int(np.count_nonzero(symbols[q_peaks] == vocab.ID_Q))
+    symbols[spikes] = vocab.ID_PACER_SPIKE
+    events = lay(symbols, fs_hz=fs_hz)
+    # The grid may drop a Q that has no room.
+    n_kept = min(n_covered, _n_runs([symbol for symbol, _ in events], vocab.ID_Q))
+    return Labels(events, q_peaks.size - n_kept)
 
 
-def label_samples(
-    beats: Delineation, spikes: npt.NDArray[np.int64], *, n_samples: int, fs_hz: float
-) -> npt.NDArray[np.uint8]:
-    """Give the symbol of each sample; parameters as `label_events`.
+def label_waves(beats: Delineation, *, n_samples: int, fs_hz: float) -> npt.NDArray[np.uint8]:
+    """Give the symbol of each sample, spikes apart; parameters as `label_events`.
 
     Returns
     -------
@@ -86,7 +124,6 @@ def label_samples(
         symbols[i:j] = vocab.ID_Q
         symbols[j:k] = vocab.ID_R
         symbols[k:stop] = vocab.ID_S
-    symbols[spikes] = vocab.ID_PACER_SPIKE
     return symbols
 
 
@@ -131,14 +168,38 @@ def on_grid(symbols: npt.NDArray[np.uint8], *, fs_hz: float) -> list[Event]:
     if n_units.all():
         ms = n_units * MS_PER_UNIT
         return list(zip(runs.tolist(), ms.tolist(), strict=True))
-    owner = np.repeat(np.arange(starts.size), n_units)
-    for lost in np.flatnonzero(n_units == 0):
-        at = min(int(starts[lost] / per_unit), sample.size - 1)
-        if n_units[owner[at]] > 1 or runs[lost] == vocab.ID_PACER_SPIKE:
-            n_units[owner[at]] -= 1
-            n_units[lost] += 1
-            owner[at] = lost
+    begins = (starts / per_unit).astype(np.int64)
+    owner = fit_runs(n_units, begins, runs == vocab.ID_PACER_SPIKE)
     return from_frames(runs[owner], MS_PER_UNIT)
+
+
+def on_forced_grid(symbols: npt.NDArray[np.uint8], *, fs_hz: float) -> list[Event]:
+    """Join equal samples to events on the 4 ms grid, the way of the reference system.
+
+    Parameters and errors as `on_grid`.
+
+    Returns
+    -------
+    list of (symbol id, length in ms)
+        Every run of equal samples is there.
+
+    Notes
+    -----
+    The end of each run is rounded to the grid, halves to even, and its length is what is missing up
+    to there: 4 ms where nothing is. Such a run pushes those behind it, and may make the strip
+    longer. Shared facts, section 2.2.
+    """
+    if not fs_hz > 0:
+        raise ValueError(f"sampling rate must be positive, got {fs_hz}")
+    ends = np.append(np.flatnonzero(symbols[1:] != symbols[:-1]) + 1, symbols.size)
+    units = np.rint(ends * (1000 / fs_hz / MS_PER_UNIT)).astype(np.int64)
+    events: list[Event] = []
+    told = 0
+    for symbol, end in zip(symbols[ends - 1].tolist(), units.tolist(), strict=True):
+        length = max(1, end - told)
+        told += length
+        events.append((symbol, length * MS_PER_UNIT))
+    return events
 
 
 @cache
@@ -154,6 +215,15 @@ def _sample_of_unit(n_samples: int, per_unit: float) -> npt.NDArray[np.int64]:
     found: npt.NDArray[np.int64] = np.minimum(sample, n_samples - 1).astype(np.int64)
     found.flags.writeable = False
     return found
+
+
+def _n_runs(symbols: Sequence[int], symbol: int) -> int:
+    """Count the runs of a symbol; one that a pacer spike cuts in two is one."""
+    n, spike = 0, vocab.ID_PACER_SPIKE
+    for i, here in enumerate(symbols):
+        cut = i > 1 and symbols[i - 1] == spike and symbols[i - 2] == symbol
+        n += here == symbol and not cut
+    return n
 
 
 def _inside(samples: npt.NDArray[np.float64], n_samples: int) -> npt.NDArray[np.int64]:

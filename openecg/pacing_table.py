@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,57 +17,90 @@ from openecg.leads import LEADS
 from openecg.pacer import detect_spikes
 from openecg.pacing import (
     LOOSEST,
+    LOWEST_FS_HZ,
     THRESHOLDS,
-    Candidates,
+    Conditions,
+    Pacing,
     Thresholds,
     choose_spikes,
+    conditions_of,
+    detect_pacing,
     find_candidates,
 )
 from openecg.score import match
-from openecg.simulation import KINDS, simulate_strip
+from openecg.signals import resample
+from openecg.simulation import KINDS, Kind, simulate_strip
 
 log = logging.getLogger(__name__)
 
-GRID = (
-    (LOOSEST.sharpness, 1.75, 2.0, 2.25, 2.5, 3.0),
-    (LOOSEST.jump_mv, 0.03, 0.04, 0.05, 0.06, 0.08),
-    (0.25, 0.35, 0.5, 0.7, LOOSEST.calm),
-)
-"""Values of sharpness, jump_mv and calm that are tried."""
+Ints = npt.NDArray[np.int64]
 
+GRID = (
+    (LOOSEST.sharpness, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0),
+    (LOOSEST.height_mv, 0.015, 0.02, 0.03, 0.04, 0.06),
+    (0.15, 0.25, 0.35, LOOSEST.calm),
+)
+"""Values of sharpness, height_mv and calm that are tried."""
+
+SELECTED_ON = ("ludb", "train")  # data set and split behind the thresholds that are shipped
+ALL, EACH = "all", "each alone"
+LEAD_SETS = {ALL: (), "II": ("II",), "II + V1": ("II", "V1"), EACH: ()}
+DRAWN = 6  # sets of leads of each record on which thresholds for few leads are selected
 FIRST_UNPACED = 30  # the control group of openecg 0.1.0: the first so many record ids
 TIMED_FS_HZ = (250.0, 500.0, 1000.0)
-TIMED_STRIPS = 20  # simulated, of ten seconds, at each rate
+TIMED_STRIPS = 20  # simulated, of ten seconds, of each kind at each rate
 TIMED_TOLERANCE_MS = 10.0
 Z_95 = 1.959964  # half-width of a 95 % interval in standard deviations
 
 
 @dataclass(frozen=True, eq=False)
-class Strip:
-    """What the table needs of one record.
+class Record:
+    """One record at one sampling rate.
 
     Attributes
     ----------
     record_id, split : str
     paced : bool
         What the data set says.
-    seconds : float
-        Length in s.
-    candidates : Candidates
-        Of the default detector.
-    high_pass : ndarray of shape (n_leads,), dtype int64
-        Spikes that `openecg.pacer.detect_spikes` finds in each lead.
+    leads : tuple of str
+        Names of the leads.
+    signals : ndarray of shape (n_leads, n_samples), dtype float32
+        The leads in mV.
+    fs_hz : float
+        Sampling rate in Hz.
     """
 
     record_id: str
     split: str
     paced: bool
-    seconds: float
-    candidates: Candidates
-    high_pass: npt.NDArray[np.int64]
+    leads: tuple[str, ...]
+    signals: npt.NDArray[np.float32]
+    fs_hz: float
 
 
-def score_pacing(*, records: list[Path], folds: int, seed: int, table: Path) -> None:
+class Trials(NamedTuple):
+    """What every point of ``GRID`` makes of the strips of some records.
+
+    Attributes
+    ----------
+    paced : ndarray of shape (n_records,), dtype bool
+        What the data set says.
+    wrong : ndarray of shape (n_records, *grid), dtype int64
+        How many strips of the record are called otherwise.
+    stray : ndarray of shape (n_records, *grid), dtype int64
+        Spikes in leads of unpaced records.
+    """
+
+    paced: npt.NDArray[np.bool_]
+    wrong: Ints
+    stray: Ints
+
+    def of(self, chosen: npt.NDArray[np.bool_]) -> "Trials":
+        """Return those of some records."""
+        return Trials(self.paced[chosen], self.wrong[chosen], self.stray[chosen])
+
+
+def score_pacing(*, records: list[Path], folds: int, seed: int, table: Path, answers: Path) -> None:
     """Compare the detectors of pacemaker spikes on a data set that says who is paced.
 
     Parameters
@@ -77,146 +110,245 @@ def score_pacing(*, records: list[Path], folds: int, seed: int, table: Path) -> 
     folds : int
         Of the cross-validation over records.
     seed : int
-        Of the folds and of the simulated strips.
+        Of the folds, and of the leads that are drawn to select thresholds for few leads.
     table : Path
-        TSV, one row per detector and group of records. Detectors: ``high_pass``, lead by lead, of
-        the reference system, for which a record is paced if any lead has a spike; ``coincidence``,
-        the default with the thresholds it ships; ``coincidence_cv``, with thresholds selected for
-        each fold on the others. ``n_found`` of ``n_paced`` records are called paced, and
-        ``n_false`` of ``n_unpaced``; both shares have 95 % Wilson intervals. Spikes per 10 s are
-        summed over all leads of the unpaced records; ``mean_leads`` is how many leads of a paced
-        record show a spike. The last rows are of simulated strips with known spikes: errors in ms
-        of those found within 10 ms.
+        TSV, one row per detector, rate, set of leads and group of records; the records are used at
+        their own rate and, where they are sampled faster, brought to 250 Hz. In the set
+        ``each alone`` every lead counts like a record, and there are no intervals. Detectors:
+        ``coincidence_cv``, with thresholds selected for each fold on the others; ``coincidence``,
+        with those that are shipped; ``high_pass``, lead by lead, of the reference system, for which
+        a record is paced if any lead has a spike. ``selection`` says how the thresholds know the
+        records: ``other folds``, ``in sample``, ``held out`` or ``other data``. ``n_found`` of
+        ``n_paced`` records are called paced, and ``n_false`` of ``n_unpaced``; both shares have
+        95 % Wilson intervals. Spikes per 10 s are summed over the leads of the unpaced records;
+        ``mean_leads`` is how many leads of a paced record show a spike.
+    answers : Path
+        TSV, one row per record, from all its leads at its own rate: what the data set says
+        (``paced``), its fold and the thresholds from the others, the ``answer`` with its number of
+        spikes and of leads that show any, and the ``shipped_answer``.
 
     Raises
     ------
     DataError
-        If the files hold no record.
+        If the files hold no record, or one whose rate is below 250 Hz.
+
+    Notes
+    -----
+    The cross-validation covers the choice among ``GRID``. It does not cover the detector itself
+    and its other constants, which were made with all records of LUDB in view.
     """
-    strips = [strip for path in records for strip in _read_strips(path)]
-    if not strips:
+    read = [record for path in records for record in _read_records(path)]
+    if not read:
         raise DataError(f"{table}: no record in {', '.join(map(str, records)) or 'no file'}")
-    strips.sort(key=lambda strip: (len(strip.record_id), strip.record_id))
+    read.sort(key=lambda record: (len(record.record_id), record.record_id))
     dataset = read_parquet(records[0], columns=["dataset"])["dataset"][0].as_py()
-    shipped = [THRESHOLDS] * len(strips)
-    rows = [
-        {"dataset": dataset, "detector": detector, "selection": selection} | row
-        for detector, selection, thresholds in (
-            ("high_pass", "none: constants of the reference system", None),
-            ("coincidence", "on the training records of ludb", shipped),
-            (
-                "coincidence_cv",
-                f"on the other folds, {folds} folds by record, seed {seed}",
-                cross_validated(strips, folds=folds, seed=seed),
-            ),
-        )
-        for row in _group_rows(strips, thresholds)
-    ]
-    rows += [{"dataset": "simulated"} | row for row in time_spikes(seed)]
+    fold = deal_folds([record.paced for record in read], folds=folds, seed=seed)
+    rows: list[dict[str, Any]] = []
+    answer_rows: list[dict[str, Any]] = []
+    for slow in (False, True):
+        if slow and all(record.fs_hz <= LOWEST_FS_HZ for record in read):
+            break
+        at_rate = [_slowed(record) for record in read] if slow else read
+        selected = cross_validated(at_rate, fold=fold, seed=seed)
+        for name, wanted in LEAD_SETS.items():
+            if any(set(wanted) - set(record.leads) for record in read):
+                continue
+            each = [_lead_set(record, name) for record in at_rate]
+            strips = [strip for own in each for strip in own]
+            of = np.repeat(fold, [len(own) for own in each])
+            spotted = [find_candidates(strip.signals, fs_hz=strip.fs_hz) for strip in strips]
+            where = [conditions_of(one.n_live, one.fs_hz) for one in spotted]
+            own = [selected[one][i] for one, i in zip(where, of, strict=True)]
+            shipped = [THRESHOLDS[one] for one in where]
+            cv = [choose_spikes(*pair) for pair in zip(spotted, own, strict=True)]
+            fixed = [choose_spikes(*pair) for pair in zip(spotted, shipped, strict=True)]
+            rates = sorted({strip.fs_hz for strip in strips})
+            place = {"dataset": dataset, "leads": name}
+            place |= {"fs_hz": ", ".join(f"{fs_hz:g}" for fs_hz in rates)}
+            controls = not slow and name == ALL
+            for detector, told, thresholds in (
+                ("coincidence_cv", [(one.paced, one.leads.sum(axis=0)) for one in cv], own),
+                ("coincidence", [(one.paced, one.leads.sum(axis=0)) for one in fixed], shipped),
+                ("high_pass", [_high_pass(strip) for strip in strips], []),
+            ):
+                rows += [
+                    {"detector": detector, **place, "group": group}
+                    | {"selection": _selection(detector, dataset, group)}
+                    | _counts(
+                        [strips[i] for i in members],
+                        [told[i] for i in members],
+                        intervals=name != EACH,
+                    )
+                    | {"thresholds": _listed([thresholds[i] for i in members if thresholds])}
+                    for group, members in _groups(strips, detector, controls=controls).items()
+                ]
+            if controls:
+                answer_rows = _answers(dataset, read, fold, own, cv, fixed)
+    order = ["coincidence_cv", "coincidence", "high_pass"]
+    rows.sort(key=lambda row: order.index(row["detector"]))
+    write_tsv(pd.DataFrame(answer_rows), answers)
     write_tsv(pd.DataFrame(rows), table)
-    log.info("%s: %d records, %d paced", table, len(strips), sum(strip.paced for strip in strips))
+    log.info("%s: %d records, %d paced", table, len(read), sum(record.paced for record in read))
 
 
-def select_thresholds(strips: Sequence[Strip]) -> Thresholds:
-    """Choose the thresholds that call most records right, in the middle of all that do.
+def deal_folds(paced: Sequence[bool], *, folds: int, seed: int) -> Ints:
+    """Give each record a fold: paced and unpaced ones are dealt apart, in random order."""
+    rng = np.random.default_rng(seed)
+    fold = np.zeros(len(paced), dtype=np.int64)
+    for kind in (True, False):
+        own = np.flatnonzero(np.array(paced) == kind)
+        fold[rng.permutation(own)] = np.arange(own.size) % folds
+    return fold
+
+
+def cross_validated(
+    records: Sequence[Record], *, fold: Ints, seed: int
+) -> dict[Conditions, list[Thresholds]]:
+    """Select thresholds for each fold on the others, for all conditions that the records meet."""
+    found = {}
+    for conditions in conditions_met(records):
+        trials = try_grid(records, conditions, seed=seed)
+        found[conditions] = [
+            select_thresholds(trials.of(fold != left_out)) for left_out in range(fold.max() + 1)
+        ]
+    return found
+
+
+def conditions_met(records: Sequence[Record]) -> list[Conditions]:
+    """List the conditions that some leads of some record meet."""
+    kinds = {(len(record.leads), record.fs_hz) for record in records}
+    return [
+        conditions
+        for conditions in THRESHOLDS
+        if any(
+            conditions in {conditions_of(n, fs_hz) for n in range(1, most + 1)}
+            for most, fs_hz in kinds
+        )
+    ]
+
+
+def try_grid(records: Sequence[Record], conditions: Conditions, *, seed: int) -> Trials:
+    """Try all thresholds of ``GRID`` on strips that meet some conditions.
 
     Parameters
     ----------
-    strips : sequence of Strip
+    records : sequence of Record
+        In a fixed order, on which the leads drawn depend.
+    conditions : Conditions
+        How many leads the strips have. For nine and more these are all leads of each record; for
+        one and two each lead alone and some pairs; else sets of three to eight leads.
+    seed : int
+        Of the leads that are drawn.
+
+    Returns
+    -------
+    Trials
+    """
+    shape = tuple(len(values) for values in GRID)
+    wrong = np.zeros((len(records), *shape), dtype=np.int64)
+    stray = np.zeros_like(wrong)
+    for i, record in enumerate(records):
+        rng = np.random.default_rng([seed, conditions.fewest_leads, i])
+        for rows in _drawn_leads(len(record.leads), conditions, rng):
+            candidates = find_candidates(record.signals[rows], fs_hz=record.fs_hz)
+            for at in np.ndindex(shape):
+                pacing = choose_spikes(candidates, _grid_point(at))
+                wrong[i][at] += pacing.paced != record.paced
+                stray[i][at] += 0 if record.paced else int(pacing.leads.sum())
+    return Trials(np.array([record.paced for record in records]), wrong, stray)
+
+
+def select_thresholds(trials: Trials) -> Thresholds:
+    """Choose the thresholds that call most strips right, in the middle of all that do.
+
+    Parameters
+    ----------
+    trials : Trials
         Of the records to choose on.
 
     Returns
     -------
     Thresholds
-        Of ``GRID``: with the fewest paced records missed plus unpaced ones called paced; of those
-        the one with the fewest worse ones among its neighbours in the grid, to keep away from the
-        edge; then with the fewest leads with spikes in unpaced records; then the first.
+        Of ``GRID``: with the fewest strips called wrong; of those the one with the fewest worse
+        ones among its neighbours in the grid, to keep away from the edge; then with the fewest
+        leads with spikes in unpaced records; then the first.
     """
-    wrong = np.zeros([len(values) for values in GRID], dtype=np.int64)
-    stray = np.zeros_like(wrong)
-    for at in np.ndindex(wrong.shape):
-        thresholds = Thresholds(*(values[i] for values, i in zip(GRID, at, strict=True)))
-        found = [choose_spikes(strip.candidates, thresholds) for strip in strips]
-        for strip, pacing in zip(strips, found, strict=True):
-            wrong[at] += pacing.paced != strip.paced
-            stray[at] += 0 if strip.paced else int(pacing.leads.sum())
+    wrong, stray = trials.wrong.sum(axis=0), trials.stray.sum(axis=0)
     best = wrong == wrong.min()
     padded = np.pad(best, 1)
     room = np.zeros_like(wrong)
     for shift in product(range(3), repeat=best.ndim):
         room += padded[tuple(slice(s, s + n) for s, n in zip(shift, best.shape, strict=True))]
     order = np.lexsort((stray.ravel(), -room.ravel(), ~best.ravel()))
-    chosen = np.unravel_index(order[0], best.shape)
-    return Thresholds(*(values[int(i)] for values, i in zip(GRID, chosen, strict=True)))
+    return _grid_point(tuple(map(int, np.unravel_index(order[0], best.shape))))
 
 
-def cross_validated(strips: Sequence[Strip], *, folds: int, seed: int) -> list[Thresholds]:
-    """Give each record the thresholds that were selected without its fold.
+def time_spikes(*, seed: int, table: Path) -> None:
+    """Measure how exactly simulated spikes are found and timed, at several rates.
 
-    Paced and unpaced records are dealt to the folds apart, in random order.
+    Parameters
+    ----------
+    seed : int
+        Of the simulated strips.
+    table : Path
+        TSV, one row per detector, kind of paced heart and rate: ``n_called_paced`` of ``n_strips``;
+        spikes, those called, and hits, within 10 ms; mean, SD and 95th percentile (absolute) of the
+        errors of the hits in ms. ``coincidence`` sees all twelve leads, ``high_pass`` lead II.
+
+    Notes
+    -----
+    Pulses of 0.5 to 2 ms are drawn at 4 kHz or more and low-passed on the way to each rate. Their
+    middles are the truth; they lie on no grid of samples, so half a sample is the least error.
     """
-    rng = np.random.default_rng(seed)
-    fold = np.zeros(len(strips), dtype=np.int64)
-    for paced in (True, False):
-        own = np.flatnonzero([strip.paced == paced for strip in strips])
-        fold[rng.permutation(own)] = np.arange(own.size) % folds
-    chosen = [
-        select_thresholds([strip for strip, of in zip(strips, fold, strict=True) if of != left_out])
-        for left_out in range(folds)
-    ]
-    return [chosen[of] for of in fold]
-
-
-def time_spikes(seed: int) -> list[dict[str, Any]]:
-    """Measure how exactly simulated spikes are timed, at several rates.
-
-    Returns
-    -------
-    list of dict
-        One row per detector and rate. ``high_pass`` looks at lead II, ``coincidence`` at all
-        twelve.
-    """
-    kind = next(kind for kind in KINDS if kind.qrs == "paced")
     rows = []
-    for fs_hz in TIMED_FS_HZ:
-        rng = np.random.default_rng(seed)
-        made = [
-            simulate_strip(
-                kind,
-                leads=LEADS,
-                fs_hz=fs_hz,
-                n_samples=round(10 * fs_hz),
-                scatter=True,
-                rng=rng,
-            )
-            for _ in range(TIMED_STRIPS)
-        ]
-        found = {
-            "high_pass": [detect_spikes(s.signal[LEADS.index("II")], fs_hz=fs_hz) for s in made],
-            "coincidence": [
-                choose_spikes(find_candidates(s.signal, fs_hz=fs_hz), THRESHOLDS).spikes
-                for s in made
-            ],
-        }
-        for detector, spikes in found.items():
-            row = {"detector": detector, "group": f"simulated spikes at {fs_hz:g} Hz"}
-            rows.append(row | _timing([s.spikes for s in made], spikes, fs_hz))
-    return rows
+    kinds = [kind for kind in KINDS if kind.qrs == "paced"]
+    for number, kind in enumerate(kinds):
+        for fs_hz in TIMED_FS_HZ:
+            made = [
+                simulate_strip(
+                    kind,
+                    leads=LEADS,
+                    fs_hz=fs_hz,
+                    n_samples=round(10 * fs_hz),
+                    scatter=True,
+                    rng=np.random.default_rng([seed, number, i]),
+                )
+                for i in range(TIMED_STRIPS)
+            ]
+            two = LEADS.index("II")
+            found = {
+                "coincidence": [detect_pacing(s.signal, fs_hz=fs_hz).spikes for s in made],
+                "high_pass": [detect_spikes(s.signal[two], fs_hz=fs_hz) for s in made],
+            }
+            true_ms = [strip.spikes_s * 1000 for strip in made]
+            rows += [
+                {"dataset": "simulated", "detector": detector, "heart": _heart(kind)}
+                | {"fs_hz": fs_hz}
+                | _timing(true_ms, [spikes * 1000 / fs_hz for spikes in own])
+                for detector, own in found.items()
+            ]
+    rows.sort(key=lambda row: str(row["detector"]))
+    write_tsv(pd.DataFrame(rows), table)
+    log.info("%s: %d rows", table, len(rows))
+
+
+def _heart(kind: Kind) -> str:
+    return f"{kind.rhythm.split(chr(10))[0]}, paced"
 
 
 def _timing(
-    true: Sequence[npt.NDArray[np.int64]], found: Sequence[npt.NDArray[np.int64]], fs_hz: float
+    true_ms: Sequence[npt.NDArray[np.float64]], found_ms: Sequence[npt.NDArray[np.float64]]
 ) -> dict[str, Any]:
     """Count spikes found within the tolerance, and their errors in ms."""
     errors: list[float] = []
-    for truth, spikes in zip(true, found, strict=True):
-        true_ms = truth.astype(np.float64) * 1000 / fs_hz
-        found_ms = spikes.astype(np.float64) * 1000 / fs_hz
+    for truth, spikes in zip(true_ms, found_ms, strict=True):
         alike = (np.zeros(truth.size, np.int64), np.zeros(spikes.size, np.int64))
-        pairs = match(true_ms, alike[0], found_ms, alike[1], tolerance_ms=TIMED_TOLERANCE_MS)
-        errors += (found_ms[pairs[:, 1]] - true_ms[pairs[:, 0]]).tolist()
-    n_true, n_called = (sum(part.size for part in parts) for parts in (true, found))
-    row: dict[str, Any] = {"n_spikes": n_true, "n_called": n_called, "n_hits": len(errors)}
+        pairs = match(truth, alike[0], spikes, alike[1], tolerance_ms=TIMED_TOLERANCE_MS)
+        errors += (spikes[pairs[:, 1]] - truth[pairs[:, 0]]).tolist()
+    n_true, n_called = (sum(part.size for part in parts) for parts in (true_ms, found_ms))
+    row: dict[str, Any] = {"n_strips": len(found_ms)}
+    row["n_called_paced"] = sum(spikes.size > 0 for spikes in found_ms)
+    row |= {"n_spikes": n_true, "n_called": n_called, "n_hits": len(errors)}
     row["spike_sensitivity"] = len(errors) / n_true if n_true else None
     row["spike_ppv"] = len(errors) / n_called if n_called else None
     if errors:
@@ -225,48 +357,117 @@ def _timing(
     return row
 
 
-def _group_rows(
-    strips: Sequence[Strip], thresholds: Sequence[Thresholds] | None
-) -> list[dict[str, Any]]:
-    """Count records and spikes of each group; without thresholds, of the high-pass detector."""
-    if thresholds is None:
-        shown = [strip.high_pass for strip in strips]
-        called = [bool(counts.any()) for counts in shown]
-    else:
-        found = [choose_spikes(s.candidates, t) for s, t in zip(strips, thresholds, strict=True)]
-        shown = [pacing.leads.sum(axis=0) for pacing in found]
-        called = [pacing.paced for pacing in found]
+def _grid_point(at: tuple[int, ...]) -> Thresholds:
+    return Thresholds(*(values[i] for values, i in zip(GRID, at, strict=True)))
+
+
+def _drawn_leads(n_leads: int, conditions: Conditions, rng: np.random.Generator) -> list[list[int]]:
+    """Choose sets of leads of a record that meet some conditions; none if it has too few."""
+    bounds = sorted({one.fewest_leads for one in THRESHOLDS}, reverse=True)
+    at = bounds.index(conditions.fewest_leads)
+    most = min(bounds[at - 1] - 1, n_leads) if at else n_leads
+    if most < conditions.fewest_leads:
+        return []
+    if not at:
+        return [list(range(n_leads))]
+    alone = [[row] for row in range(n_leads)] if conditions.fewest_leads == 1 else []
+    sizes = rng.integers(max(conditions.fewest_leads, min(2, most)), most + 1, DRAWN).tolist()
+    return alone + [sorted(rng.permutation(n_leads)[:size].tolist()) for size in sizes]
+
+
+def _lead_set(record: Record, name: str) -> list[Record]:
+    """Take some leads of a record: those of an entry of ``LEAD_SETS``, or each by itself."""
+    everything = list(range(len(record.leads)))
+    rows = [record.leads.index(lead) for lead in LEAD_SETS[name]] or everything
+    return [
+        replace(
+            record, leads=tuple(record.leads[row] for row in part), signals=record.signals[part]
+        )
+        for part in ([[row] for row in rows] if name == EACH else [rows])
+    ]
+
+
+def _slowed(record: Record) -> Record:
+    """Bring a record to the lowest rate, through an anti-aliasing filter."""
+    signals = [
+        resample(lead, fs_in_hz=record.fs_hz, fs_out_hz=LOWEST_FS_HZ) for lead in record.signals
+    ]
+    return replace(record, signals=np.stack(signals), fs_hz=LOWEST_FS_HZ)
+
+
+def _groups(strips: Sequence[Record], detector: str, *, controls: bool) -> dict[str, list[int]]:
+    """Group the records; shipped thresholds know some splits and not others."""
     unpaced = [i for i, strip in enumerate(strips) if not strip.paced]
     groups = {"all": list(range(len(strips)))}
-    groups |= {
-        split: [i for i, strip in enumerate(strips) if strip.split == split]
-        for split in sorted({strip.split for strip in strips})
-    }
-    groups[f"first {FIRST_UNPACED} unpaced"] = unpaced[:FIRST_UNPACED]
-    rows = []
-    for group, members in groups.items():
-        with_pacer = [i for i in members if strips[i].paced]
-        without = [i for i in members if not strips[i].paced]
-        tens = sum(strips[i].seconds for i in without) / 10
-        row: dict[str, Any] = {"group": group}
-        for names, chosen in (
-            (("n_found", "n_paced", "sensitivity"), with_pacer),
-            (("n_false", "n_unpaced", "false_share"), without),
-        ):
-            hits = sum(called[i] for i in chosen)
-            row |= {names[0]: hits, names[1]: len(chosen)}
-            row |= dict(zip(_ends(names[2]), _wilson(hits, len(chosen)), strict=True))
-        row["spikes_per_10_s"] = sum(int(shown[i].sum()) for i in without) / tens if tens else None
-        leads = [int(np.count_nonzero(shown[i])) for i in with_pacer]
-        row["mean_leads"] = float(np.mean(leads)) if leads else None
-        used = sorted({astuple(thresholds[i]) for i in members}) if thresholds else []
-        row["thresholds"] = "; ".join(" ".join(f"{value:g}" for value in one) for one in used)
-        rows.append(row)
-    return rows
+    if detector == "coincidence":
+        groups = {
+            split: [i for i, strip in enumerate(strips) if strip.split == split]
+            for split in sorted({strip.split for strip in strips}, reverse=True)
+        }
+    if detector == "high_pass" and controls:
+        groups[f"first {FIRST_UNPACED} unpaced"] = unpaced[:FIRST_UNPACED]
+    return groups
 
 
-def _ends(name: str) -> tuple[str, str, str]:
-    return name, f"{name}_lo", f"{name}_hi"
+def _selection(detector: str, dataset: str, group: str) -> str:
+    """Say how the thresholds of a row know its records."""
+    if detector == "coincidence_cv":
+        return "other folds"
+    if detector == "high_pass" or dataset != SELECTED_ON[0]:
+        return "other data"
+    return "in sample" if group == SELECTED_ON[1] else "held out"
+
+
+def _high_pass(strip: Record) -> tuple[bool, Ints]:
+    """Tell whether any lead has a spike for the reference detector, and how many each has."""
+    counts = np.array([detect_spikes(lead, fs_hz=strip.fs_hz).size for lead in strip.signals])
+    return bool(counts.any()), counts
+
+
+def _counts(
+    strips: Sequence[Record], told: Sequence[tuple[bool, Ints]], *, intervals: bool
+) -> dict[str, Any]:
+    """Count the records that are called paced, and the spikes of the leads."""
+    with_pacer = [i for i, strip in enumerate(strips) if strip.paced]
+    without = [i for i, strip in enumerate(strips) if not strip.paced]
+    row: dict[str, Any] = {}
+    for names, chosen in (
+        (("n_found", "n_paced", "sensitivity"), with_pacer),
+        (("n_false", "n_unpaced", "false_share"), without),
+    ):
+        hits = sum(told[i][0] for i in chosen)
+        row |= {names[0]: hits, names[1]: len(chosen)}
+        share, low, high = _wilson(hits, len(chosen))
+        row |= {names[2]: share, f"{names[2]}_lo": low, f"{names[2]}_hi": high}
+        if not intervals:
+            row |= {f"{names[2]}_lo": None, f"{names[2]}_hi": None}
+    tens = sum(strips[i].signals.shape[1] / strips[i].fs_hz for i in without) / 10
+    row["spikes_per_10_s"] = sum(int(told[i][1].sum()) for i in without) / tens if tens else None
+    leads = [int(np.count_nonzero(told[i][1])) for i in with_pacer]
+    row["mean_leads"] = float(np.mean(leads)) if leads else None
+    return row
+
+
+def _answers(
+    dataset: str,
+    records: Sequence[Record],
+    fold: Ints,
+    thresholds: Sequence[Thresholds],
+    cv: Sequence[Pacing],
+    shipped: Sequence[Pacing],
+) -> list[dict[str, Any]]:
+    """Answer for each record whether it is paced."""
+    return [
+        {"dataset": dataset, "record_id": record.record_id, "split": record.split}
+        | {"paced": record.paced, "fold": int(fold[i]), "thresholds": _listed([thresholds[i]])}
+        | {"answer": cv[i].paced, "n_spikes": cv[i].spikes.size}
+        | {"n_leads": int(cv[i].leads.any(axis=0).sum()), "shipped_answer": shipped[i].paced}
+        for i, record in enumerate(records)
+    ]
+
+
+def _listed(thresholds: Sequence[Thresholds]) -> str:
+    return "; ".join(" ".join(f"{value:g}" for value in one) for one in sorted(set(thresholds)))
 
 
 def _wilson(hits: int, n: int) -> tuple[float | None, float | None, float | None]:
@@ -279,28 +480,27 @@ def _wilson(hits: int, n: int) -> tuple[float | None, float | None, float | None
     return share, max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _read_strips(path: Path) -> list[Strip]:
-    """Read the records of one part and look for candidates in each."""
-    columns = ["record_id", "split", "paced", "fs_hz", "signal"]
+def _read_records(path: Path) -> list[Record]:
+    """Read the records of one part."""
+    columns = ["record_id", "split", "paced", "lead", "fs_hz", "signal"]
     table = read_parquet(path, columns=columns).to_pandas()
-    strips = []
+    records = []
     for record_id, leads in table.groupby("record_id", sort=False):
         one = leads.iloc[0]
-        signals = np.stack(list(leads["signal"]))
         fs_hz = float(one["fs_hz"])
-        try:
-            candidates = find_candidates(signals, fs_hz=fs_hz)
-            high_pass = [detect_spikes(signal, fs_hz=fs_hz).size for signal in signals]
-        except ValueError as error:
-            raise DataError(f"{path}, record {record_id}: {error}") from error
-        strips.append(
-            Strip(
+        if not fs_hz >= LOWEST_FS_HZ:
+            raise DataError(
+                f"{path}, record {record_id}: sampling rate {fs_hz:g} Hz; at least "
+                f"{LOWEST_FS_HZ:g} is needed"
+            )
+        records.append(
+            Record(
                 record_id=str(record_id),
                 split=str(one["split"]),
                 paced=bool(one["paced"]),
-                seconds=signals.shape[1] / fs_hz,
-                candidates=candidates,
-                high_pass=np.array(high_pass, dtype=np.int64),
+                leads=tuple(leads["lead"]),
+                signals=np.stack(list(leads["signal"])),
+                fs_hz=fs_hz,
             )
         )
-    return strips
+    return records

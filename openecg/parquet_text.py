@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from openecg import vocab
-from openecg.codec import decode, decode_many
+from openecg.codec import decode
 from openecg.datasets import SIMULATED
 from openecg.errors import DataError
+from openecg.streams import decode_column
 from openecg.strip_text import (
     CLASS_NAMES,
     MS_PER_CHAR,
@@ -212,9 +213,7 @@ def _prediction_facts(table: pa.Table) -> Facts:
 
 def _token_facts(table: pa.Table) -> Facts:
     """Count events by symbol, and the streams that failed by reason."""
-    lists = table["words"].combine_chunks()
-    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy())])
-    symbols, _, _ = decode_many(_flat(table, "words"), offsets.astype(np.int64))
+    symbols, _, _ = decode_column(table["words"])
     events = Counter(vocab.ID_TO_NAME[symbol] for symbol in symbols.tolist())
     reasons = Counter(reason for reason in table["error"].to_pylist() if reason)
     why = "".join(f"; {count} x {reason}" for reason, count in reasons.most_common())

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import decimate
 
 from openecg.leads import LEADS
 from openecg.waves import QRS, P, T
@@ -133,7 +134,13 @@ RR_LIMITS_S = (0.38, 2.2)
 GAP_S = 0.03
 SCATTER_LIMIT_S = 0.008
 SCATTER_SD_S = 0.003
-SPIKE_BEFORE_QRS_S = 0.012
+# Pacemaker pulses: the lead of their middle over the QRS, and their width, in s. They are drawn at
+# this rate or more and low-passed on the way to that of the recording, as a recorder does.
+PULSE_BEFORE_QRS_S = 0.012
+PULSE_WIDTH_S = (0.0005, 0.002)
+PULSE_FS_HZ = 4000.0
+# Height times width: at 500 Hz as high above its neighbours as in the paced records of LUDB.
+PULSE_MV_MS = (0.45, 3.3)
 
 # Rows of lobes: start and end as parts of the wave, then x, y, z in mV.
 _Shape = tuple[tuple[float, float, float, float, float], ...]
@@ -231,8 +238,8 @@ class Strip:
         Samples; the peak is where the wave is furthest from zero in that lead.
     beat : tuple of str
         WFDB code of each wave: p, t, or for a QRS complex N (conducted), V (ectopic), / (paced).
-    spikes : ndarray of shape (n_spikes,), dtype int64
-        Samples of the pacemaker pulses, each one sample wide.
+    spikes_s : ndarray of shape (n_spikes,), dtype float64
+        Times of the middles of the pacemaker pulses in s from the first sample, on no grid.
     axis_deg : float
         Direction of the main QRS lobe in the frontal plane; 0 is left, 90 is down.
     """
@@ -247,7 +254,7 @@ class Strip:
     peak: Ints
     off: Ints
     beat: tuple[str, ...]
-    spikes: Ints
+    spikes_s: Floats
     axis_deg: float
 
 
@@ -343,9 +350,14 @@ def simulate_strip(
             peak[group, w] = start + 1 + np.abs(drawn[:, 1:-1]).argmax(axis=1)
 
     paced_s = np.array([wave.on_s for wave in waves if wave.beat == "/"])
-    spikes = np.rint((paced_s - SPIKE_BEFORE_QRS_S) * fs_hz).astype(np.int64)
+    spikes_s = paced_s - PULSE_BEFORE_QRS_S
     signal = waves_mv + torso @ _atria(kind, n_samples, fs_hz, rng)
-    signal[:, spikes] += torso @ (rng.uniform(0.25, 0.7) * turn @ np.array([[-0.4], [0.8], [-0.5]]))
+    charge = rng.uniform(*PULSE_MV_MS)
+    if spikes_s.size:
+        width_s = rng.uniform(*PULSE_WIDTH_S)
+        height_mv = charge / (1000 * width_s)
+        course = _pulses(spikes_s, width_s, n_samples=n_samples, fs_hz=fs_hz)
+        signal += torso @ (height_mv * turn @ np.array([[-0.4], [0.8], [-0.5]])) * course
     signal += ELECTRODES_TO_LEADS[rows] @ _noise(n_samples, fs_hz, rng)
     main = shapes[QRS, False][:, 2:].sum(axis=0)
     return Strip(
@@ -359,7 +371,7 @@ def simulate_strip(
         peak=peak,
         off=off,
         beat=tuple(wave.beat for wave in waves),
-        spikes=spikes,
+        spikes_s=spikes_s,
         axis_deg=float(np.rad2deg(np.arctan2(main[1], main[0]))),
     )
 
@@ -492,6 +504,20 @@ def _lobes(shape: Floats, n: int, kind: int) -> Floats:
     within = (part - shape[:, :1]) / (shape[:, 1:2] - shape[:, :1])
     phase = np.clip(within, 0.0, 1.0) ** _SKEW[kind]
     course: Floats = np.maximum(np.sin(np.pi * phase), 0.0) ** _POWER[kind]
+    return course
+
+
+def _pulses(at_s: Floats, width_s: float, *, n_samples: int, fs_hz: float) -> Floats:
+    """Course of rectangular pulses of height 1 behind an anti-aliasing filter, (n_samples,)."""
+    halvings = max(0, int(np.ceil(np.log2(PULSE_FS_HZ / fs_hz))))
+    fine_hz = fs_hz * 2**halvings
+    # Each fine sample is the mean over its own time, so that pulses need not end on samples.
+    ends_s = np.sort(np.concatenate([at_s - width_s / 2, at_s + width_s / 2]))
+    on_s = width_s * (np.arange(ends_s.size) // 2 + np.arange(ends_s.size) % 2)
+    bounds_s = (np.arange(n_samples * 2**halvings + 1) - 0.5) / fine_hz
+    course: Floats = np.diff(np.interp(bounds_s, ends_s, on_s)) * fine_hz
+    for _ in range(halvings):
+        course = decimate(course, 2, zero_phase=True)
     return course
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openecg import vocab
+from openecg.cells import fit_runs
 from openecg.codec import Event
 from openecg.waves import IGNORE, OTHER, QRS, P, T
 
@@ -102,18 +103,12 @@ def event_characters(events: Sequence[Event]) -> str:
     Each bound is rounded by itself. An event that would vanish takes the character it begins in if
     the event there has another one; a pacer spike takes it always.
     """
-    symbols = [symbol for symbol, _ in events]
+    symbols = np.array([symbol for symbol, _ in events], dtype=np.int64)
     bounds_ms = np.cumsum([0.0, *(ms for _, ms in events)])
-    bounds: npt.NDArray[np.int64] = np.rint(bounds_ms / MS_PER_CHAR).astype(np.int64)
-    n_chars = bounds[1:] - bounds[:-1]
-    owner = np.repeat(np.arange(len(symbols)), n_chars)
-    for lost in np.flatnonzero(n_chars == 0) if owner.size else []:
-        at = min(int(bounds_ms[lost] / MS_PER_CHAR), owner.size - 1)
-        if n_chars[owner[at]] > 1 or symbols[lost] == vocab.ID_PACER_SPIKE:
-            n_chars[owner[at]] -= 1
-            n_chars[lost] = 1
-            owner[at] = lost
-    return "".join([vocab.ID_TO_CHAR[symbols[i]] for i in owner])
+    bounds = np.rint(bounds_ms / MS_PER_CHAR).astype(np.int64)
+    begins = (bounds_ms[:-1] / MS_PER_CHAR).astype(np.int64)
+    owner = fit_runs(np.diff(bounds), begins, symbols == vocab.ID_PACER_SPIKE)
+    return "".join([vocab.ID_TO_CHAR[symbol] for symbol in symbols[owner]])
 
 
 def strip_lines(

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from openecg.codec import encode, render_compact
+from openecg.codec import encode_many, render_compact
 from openecg.delineate import METHODS, delineate
 from openecg.errors import ConfigError, DataError
 from openecg.files import list_values, read_parquet, write_parquet
-from openecg.labeler import label_events
+from openecg.labeler import GRIDS, label_events
 from openecg.pacer import HIGH_PASS_HZ, detect_spikes
-from openecg.pacing import detect_pacing
+from openecg.pacing import LOWEST_FS_HZ, detect_pacing
 from openecg.waves import Waves
 from openecg.windows import WindowRule, cut_windows
 
@@ -35,13 +35,16 @@ TOKEN_SCHEMA = pa.schema(
         ("stream", pa.string()),
         ("method", pa.string()),
         ("pacer", pa.string()),
+        ("grid", pa.string()),
         ("fs_hz", pa.float64()),
         ("native_samples", pa.int64()),
         ("words", pa.list_(pa.uint16())),
         ("compact", pa.string()),
         ("n_beats", pa.int32()),
         ("n_q_peaks", pa.int32()),
+        ("n_q_lost", pa.int32()),
         ("n_spikes", pa.int32()),
+        ("paced", pa.bool_()),
         ("error", pa.string()),
     ]
 )
@@ -49,7 +52,7 @@ TOKEN_SCHEMA = pa.schema(
 
 def find_spikes(
     signals: npt.NDArray[np.floating], *, fs_hz: float, pacer: str
-) -> list[npt.NDArray[np.int64]]:
+) -> tuple[list[npt.NDArray[np.int64]], bool]:
     """Find the pacemaker spikes that each lead of a strip shows.
 
     Parameters
@@ -64,8 +67,10 @@ def find_spikes(
 
     Returns
     -------
-    list of ndarray of shape (n_spikes,), dtype int64
+    spikes : list of ndarray of shape (n_spikes,), dtype int64
         For each lead the samples of its spikes, ascending.
+    paced : bool
+        Whether the strip is paced; for ``high_pass``, whether any lead has a spike.
 
     Raises
     ------
@@ -73,15 +78,16 @@ def find_spikes(
         If ``pacer`` is unknown, or the detector cannot take the rate.
     """
     if pacer == "high_pass":
-        return [detect_spikes(signal, fs_hz=fs_hz) for signal in signals]
+        spikes = [detect_spikes(signal, fs_hz=fs_hz) for signal in signals]
+        return spikes, any(own.size for own in spikes)
     if pacer == "coincidence":
         pacing = detect_pacing(signals, fs_hz=fs_hz)
-        return [pacing.spikes[shown] for shown in pacing.leads.T]
+        return [pacing.spikes[shown] for shown in pacing.leads.T], pacing.paced
     raise ValueError(f"unknown pacer {pacer!r}; one of {', '.join(PACERS)}")
 
 
 def tokenize_strip(
-    signals: npt.NDArray[np.floating], *, fs_hz: float, method: str, pacer: str
+    signals: npt.NDArray[np.floating], *, fs_hz: float, method: str, pacer: str, grid: str
 ) -> list[dict[str, Any]]:
     """Delineate the leads of one window of one record and pack the results.
 
@@ -95,6 +101,8 @@ def tokenize_strip(
         One of `openecg.delineate.METHODS`.
     pacer : str
         As `find_spikes`.
+    grid : str
+        As `openecg.labeler.label_events`.
 
     Returns
     -------
@@ -102,21 +110,29 @@ def tokenize_strip(
         For each lead the columns ``words`` to ``error`` of `TOKEN_SCHEMA`. Where NeuroKit raises or
         finds no beat the stream is one ``?`` and ``error`` says why; else ``error`` is ``None``.
     """
-    rows = []
-    spikes = find_spikes(signals, fs_hz=fs_hz, pacer=pacer)
+    rows: list[dict[str, Any]] = []
+    streams = []
+    spikes, paced = find_spikes(signals, fs_hz=fs_hz, pacer=pacer)
     for signal, own_spikes in zip(signals, spikes, strict=True):
         beats = delineate(signal, fs_hz=fs_hz, method=method)
-        events = label_events(beats, own_spikes, n_samples=signal.size, fs_hz=fs_hz)
+        labels = label_events(beats, own_spikes, n_samples=signal.size, fs_hz=fs_hz, grid=grid)
+        streams.append(labels.events)
         rows.append(
             {
-                "words": encode(events),
-                "compact": render_compact(events),
+                "compact": render_compact(labels.events),
                 "n_beats": beats.n_beats,
                 "n_q_peaks": int(np.count_nonzero(~np.isnan(beats.q_peak))),
+                "n_q_lost": labels.n_q_lost,
                 "n_spikes": own_spikes.size,
+                "paced": paced,
                 "error": beats.error,
             }
         )
+    symbols, ms = np.array([event for events in streams for event in events]).reshape(-1, 2).T
+    offsets = np.cumsum([0, *map(len, streams)])
+    words, ends = encode_many(symbols, ms, offsets)
+    for row, own in zip(rows, np.split(words, ends[1:-1]), strict=True):
+        row["words"] = own
     return rows
 
 
@@ -127,6 +143,7 @@ def write_tokens(
     stream: str,
     method: str,
     pacer: str,
+    grid: str,
     window_s: float,
     windows: str,
 ) -> None:
@@ -145,6 +162,8 @@ def write_tokens(
         How to delineate: one of `openecg.delineate.METHODS`.
     pacer : str
         How to find pacemaker spikes: one of ``PACERS``.
+    grid : str
+        How samples become multiples of 4 ms: one of `openecg.labeler.GRIDS`.
     window_s : float
         Length of a window in s.
     windows : str
@@ -153,21 +172,21 @@ def write_tokens(
     Raises
     ------
     ConfigError
-        If ``method`` or ``pacer`` is unknown, or as `WindowRule.from_json`.
+        If ``method``, ``pacer`` or ``grid`` is unknown, or as `WindowRule.from_json`.
     DataError
-        If a lead has a rate that the method cannot take or cannot be cut to windows; the message
-        names the file, the record and the lead. A lead that NeuroKit cannot delineate is no error.
+        If a lead has a rate that method or pacer cannot take, or cannot be cut to windows; the
+        message names the file, the record and the lead. A lead that NeuroKit cannot delineate is no
+        error.
     """
-    for name, value, allowed in (("method", method, METHODS), ("pacer", pacer, PACERS)):
+    ways = {"method": method, "pacer": pacer, "grid": grid}
+    for (name, value), allowed in zip(ways.items(), (METHODS, PACERS, GRIDS), strict=True):
         if value not in allowed:
             raise ConfigError(f"{name} {value!r} is unknown; it may be {', '.join(allowed)}")
     rule = WindowRule.from_json(windows)
     table = read_parquet(records, columns=list(READ))
     columns: dict[str, list[Any]] = {name: [] for name in TOKEN_SCHEMA.names}
-    for row in _token_rows(
-        table, records, method=method, pacer=pacer, window_s=window_s, rule=rule
-    ):
-        row |= {"stream": stream, "method": method, "pacer": pacer}
+    for row in _token_rows(table, records, **ways, window_s=window_s, rule=rule):
+        row |= {"stream": stream, **ways}
         for name, values in columns.items():
             values.append(row[name])
     write_parquet(pa.table(columns, schema=TOKEN_SCHEMA), tokens)
@@ -195,18 +214,28 @@ class _Lead:
 
 
 def _token_rows(
-    table: pa.Table, records: Path, *, method: str, pacer: str, window_s: float, rule: WindowRule
+    table: pa.Table,
+    records: Path,
+    *,
+    method: str,
+    pacer: str,
+    grid: str,
+    window_s: float,
+    rule: WindowRule,
 ) -> Iterator[dict[str, Any]]:
     """Tokenize record by record, all leads with the same window at once."""
     record_ids = table["record_id"].to_pylist()
     for _, numbers in groupby(range(table.num_rows), key=record_ids.__getitem__):
-        leads = [_read_lead(table, i, records, window_s, rule) for i in numbers]
+        leads = [
+            _read_lead(table, i, records, pacer=pacer, window_s=window_s, rule=rule)
+            for i in numbers
+        ]
         rows: list[list[dict[str, Any]]] = [[] for _ in leads]
         for start, n_samples in sorted({window for lead in leads for window in lead.windows}):
             here = [i for i, lead in enumerate(leads) if (start, n_samples) in lead.windows]
             fs_hz = leads[here[0]].fs_hz
             signals = np.stack([leads[i].signal[start : start + n_samples] for i in here])
-            streams = tokenize_strip(signals, fs_hz=fs_hz, method=method, pacer=pacer)
+            streams = tokenize_strip(signals, fs_hz=fs_hz, method=method, pacer=pacer, grid=grid)
             for i, stream in zip(here, streams, strict=True):
                 window = {
                     "window": len(rows[i]),
@@ -219,17 +248,20 @@ def _token_rows(
             yield from own
 
 
-def _read_lead(table: pa.Table, i: int, records: Path, window_s: float, rule: WindowRule) -> _Lead:
+def _read_lead(
+    table: pa.Table, i: int, records: Path, *, pacer: str, window_s: float, rule: WindowRule
+) -> _Lead:
     """Read one row of the records, checked for what the delineators need."""
     row = {name: table[name][i] for name in READ}
     keys = {name: row[name].as_py() for name in KEYS}
     fs_hz = row["fs_hz"].as_py()
     signal = list_values(row["signal"])
     where = f"{records}, record {keys['record_id']}, lead {keys['lead']}"
-    if fs_hz != round(fs_hz) or fs_hz <= 2 * HIGH_PASS_HZ:
+    lowest_hz = LOWEST_FS_HZ if pacer == "coincidence" else 2 * HIGH_PASS_HZ + 1
+    if fs_hz != round(fs_hz) or fs_hz < lowest_hz:
         raise DataError(
-            f"{where}: sampling rate {fs_hz:g} Hz; it must be a whole number above "
-            f"{2 * HIGH_PASS_HZ:g} for NeuroKit and the spike detector"
+            f"{where}: sampling rate {fs_hz:g} Hz; it must be a whole number, {lowest_hz:g} or "
+            f"more, for NeuroKit and the spike detector {pacer}"
         )
     try:
         waves = Waves(*(list_values(row[f"wave_{part}"]) for part in ("kind", "on", "peak", "off")))

@@ -19,12 +19,13 @@ rule write_tokens:
         code=code_hash("openecg.tokens"),
         method=stream_value("method"),
         pacer=stream_value("pacer"),
+        grid=stream_value("grid"),
         window_s=lookup(within=config, dpath="signal/window_s"),
         windows=windows_text,
     shell:
         "python -m openecg write-tokens --records {input.records:q} --tokens {output.tokens:q}"
         " --stream {wildcards.stream} --method {params.method} --pacer {params.pacer}"
-        " --window-s {params.window_s} --windows {params.windows:q} &> {log:q}"
+        " --grid {params.grid} --window-s {params.window_s} --windows {params.windows:q} &> {log:q}"
 
 
 rule time_streams:

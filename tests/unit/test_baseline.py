@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from openecg import vocab
-from openecg.baseline import PREDICTION_SCHEMA, predict_tokens, waves_of_events
+from openecg.baseline import PREDICTION_SCHEMA, bridge_spikes, predict_tokens, waves_of_events
 from openecg.codec import Event, encode
 from openecg.errors import DataError
 from openecg.tokens import TOKEN_SCHEMA
@@ -35,6 +35,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "window": 0,
         "window_start_ms": 0.0,
         "stream": "dwt",
+        "grid": "nearest",
         "fs_hz": 500.0,
         "native_samples": 500,
         "words": encode(BEAT),
@@ -73,6 +74,38 @@ def test_waves_of_odd_streams() -> None:
     assert waves("_w") == [(2, 1, 1)]
     assert waves("r*r") == [(2, 0, 0), (2, 2, 2)]
     assert waves("_ttttpp", n_samples=3) == [(3, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "bridged"),
+    [
+        ("_q*r_", "_qqr_"),  # a wave goes on
+        ("_r*r*s_", "_rrrrs_"),
+        ("_*qr_", "__qr_"),  # before a wave, between two, alone, at an end
+        ("_p*q_", "_p_q_"),
+        ("_*_", "___"),
+        ("*r*", "_r_"),
+        ("*", "_"),
+        ("", ""),
+        ("_ptt_", "_ptt_"),
+    ],
+)
+def test_spikes_are_bridged(text: str, bridged: str) -> None:
+    events = [(vocab.CHAR_TO_ID[char], 4.0 + i) for i, char in enumerate(text)]
+    found = bridge_spikes(events)
+    assert "".join(vocab.ID_TO_CHAR[symbol] for symbol, _ in found) == bridged
+    assert [ms for _, ms in found] == [ms for _, ms in events]
+
+
+@pytest.mark.parametrize(("grid", "n_waves"), [("nearest", 1), ("forced", 2)])
+def test_spikes_cut_waves_the_way_of_the_reference_only(
+    tmp_path: Path, grid: str, n_waves: int
+) -> None:
+    cut: list[Event] = [(2, 200), (6, 60), (3, 4), (6, 56), (2, 680)]
+    (found,) = run(tmp_path, [row(grid=grid, words=encode(cut))])
+    assert len(found["on_ms"]) == n_waves
+    assert (found["on_ms"][0], found["off_ms"][-1]) == (200, 318)
+    assert found["frames"][10:16] == [2, 2, 2, 2 if n_waves == 1 else 0, 2, 2]
 
 
 def test_rows_of_the_split_become_predictions(

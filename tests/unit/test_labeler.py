@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from openecg.codec import Event, decode, encode, render_compact
 from openecg.delineate import COLUMNS, Delineation
-from openecg.labeler import label_events, label_samples, on_grid
+from openecg.labeler import label_events, label_waves, on_forced_grid, on_grid
 from openecg.vocab import CHAR_TO_ID, ID_PACER_SPIKE, ID_TO_CHAR
 
 unhurried = settings(deadline=None)  # time per example says more of the machine
@@ -28,9 +28,8 @@ def text(symbols: npt.NDArray[np.uint8]) -> str:
     return "".join(ID_TO_CHAR[symbol] for symbol in symbols)
 
 
-def label(b: Delineation, n_samples: int, spikes: list[int] | None = None) -> str:
-    where = np.array(spikes or [], dtype=np.int64)
-    return text(label_samples(b, where, n_samples=n_samples, fs_hz=500))
+def label(b: Delineation, n_samples: int) -> str:
+    return text(label_waves(b, n_samples=n_samples, fs_hz=500))
 
 
 def test_a_whole_beat() -> None:
@@ -70,11 +69,47 @@ def test_a_wave_with_one_end_is_not_drawn() -> None:
     assert label(b, 10) == "_" * 10
 
 
-def test_spikes_win_over_qrs_over_t_over_p() -> None:
+def test_qrs_wins_over_t_over_p() -> None:
     b = beats(
         p_on=[0], p_off=[9], t_on=[2], t_off=[9], r_on=[5], r_peak=[6], r_off=[9],
     )  # fmt: skip
-    assert label(b, 10, spikes=[8]) == "pptttrrr*r"
+    assert label(b, 10) == "pptttrrrrr"
+
+
+def test_spikes_win_over_all_else() -> None:
+    b = beats(p_on=[50], p_off=[89], r_on=[100], r_peak=[110], r_off=[119])
+    spikes = np.array([20, 70, 112])
+    events, _ = label_events(b, spikes, n_samples=500, fs_hz=500)
+    assert render_compact(events) == "_*_p*p_r*r_"
+
+
+Q_BEATS = {"r_on": [100, 200], "q_peak": [104, 150], "r_peak": [116, 208], "r_off": [130, 220]}
+
+
+@pytest.mark.parametrize("grid", ["nearest", "forced"])
+@pytest.mark.parametrize("spikes", [[], [104], [105], [20, 103, 300]])
+def test_a_q_counts_once_however_spikes_cut_it(grid: str, spikes: list[int]) -> None:
+    """The first Q peak is covered; the second lies so early that R reaches out to the middle."""
+    where = np.array(spikes, dtype=np.int64)
+    labels = label_events(beats(**Q_BEATS), where, n_samples=500, fs_hz=500, grid=grid)
+    text = render_compact(labels.events)
+    assert text.count("q") == (2 if spikes else 1)
+    assert labels.n_q_lost == 1
+
+
+def test_a_q_without_room_on_the_grid_is_lost() -> None:
+    """At 1000 Hz twelve samples hold six symbols but no more than four units."""
+    lost = set()
+    for first in range(8):
+        on = 40.0 + first
+        b = beats(
+            p_on=[on], p_off=[on + 1], r_on=[on + 2], q_peak=[on + 2], r_peak=[on + 6],
+            s_peak=[on + 6], r_off=[on + 7], t_on=[on + 8], t_off=[on + 9],
+        )  # fmt: skip
+        labels = label_events(b, NO_SPIKES, n_samples=100, fs_hz=1000)
+        assert labels.n_q_lost == 1 - render_compact(labels.events).count("q")
+        lost.add(labels.n_q_lost)
+    assert 0 in lost
 
 
 def test_positions_outside_the_strip_move_to_its_edge() -> None:
@@ -83,13 +118,15 @@ def test_positions_outside_the_strip_move_to_its_edge() -> None:
 
 
 def test_no_beat_gives_one_unknown_over_the_strip() -> None:
-    events = label_events(beats("no R peak found"), np.array([7]), n_samples=5000, fs_hz=500)
-    assert events == [(CHAR_TO_ID["?"], 10_000)]
+    none = beats("no R peak found")
+    labels = label_events(none, np.array([7]), n_samples=5000, fs_hz=500)
+    assert labels == ([(CHAR_TO_ID["?"], 10_000)], 0)
+    assert label_events(none, NO_SPIKES, n_samples=5000, fs_hz=500, grid="forced") == labels
 
 
 def test_events_of_a_strip() -> None:
     b = beats(p_on=[50], p_off=[89], r_on=[100], r_peak=[110], r_off=[119])
-    events = label_events(b, NO_SPIKES, n_samples=500, fs_hz=500)
+    events, _ = label_events(b, NO_SPIKES, n_samples=500, fs_hz=500)
     assert render_compact(events) == "_p_r_"
     assert [ms for _, ms in events] == [100, 80, 20, 40, 760]
 
@@ -182,6 +219,35 @@ def test_a_strip_shorter_than_half_a_unit_has_no_events() -> None:
     assert on_grid(np.array([2], dtype=np.uint8), fs_hz=1000) == []
 
 
-def test_bad_rate_is_refused() -> None:
-    with pytest.raises(ValueError, match="positive, got 0"):
-        on_grid(np.zeros(9, dtype=np.uint8), fs_hz=0)
+@unhurried
+@given(strips(), st.sampled_from(RATES))
+def test_the_forced_grid_shows_every_run(symbols: npt.NDArray[np.uint8], fs_hz: float) -> None:
+    """Bounds are never before the nearest grid point; what is forced pushes them on."""
+    events = on_forced_grid(symbols, fs_hz=fs_hz)
+    runs = [(symbol, len(list(run))) for symbol, run in groupby(symbols.tolist())]
+    assert [symbol for symbol, _ in events] == [symbol for symbol, _ in runs]
+    assert all(ms >= 4 and ms % 4 == 0 for _, ms in events)
+    told_ms, true_ms, late_ms = 0.0, 0.0, 0.0
+    for (_, ms), (_, n) in zip(events, runs, strict=True):
+        told_ms, true_ms = told_ms + ms, true_ms + n * 1000 / fs_hz
+        forced = ms == 4 and told_ms - 4 * np.rint(true_ms / 4) > late_ms
+        late_ms = max(told_ms - 4 * np.rint(true_ms / 4), 0.0)
+        assert told_ms >= 4 * np.rint(true_ms / 4 - 1e-9)
+        assert forced or late_ms <= 4 * len(runs)
+
+
+def test_the_forced_grid_pushes_what_follows_a_short_run() -> None:
+    symbols = np.repeat([2, 5, 6, 2], [21, 1, 20, 20]).astype(np.uint8)
+    assert on_grid(symbols, fs_hz=500) == [(2, 40), (5, 4), (6, 40), (2, 40)]
+    assert on_forced_grid(symbols, fs_hz=500) == [(2, 40), (5, 4), (6, 40), (2, 40)]
+    many = np.array([2, 4, 5, 6, 7, 8], dtype=np.uint8)
+    assert on_forced_grid(many, fs_hz=500) == [(symbol, 4) for symbol in many]
+    assert sum(ms for _, ms in on_grid(many, fs_hz=500)) == 12
+
+
+def test_bad_rate_and_grid_are_refused() -> None:
+    for lay in (on_grid, on_forced_grid):
+        with pytest.raises(ValueError, match="positive, got 0"):
+            lay(np.zeros(9, dtype=np.uint8), fs_hz=0)
+    with pytest.raises(ValueError, match="unknown grid 'fine'; one of nearest, forced"):
+        label_events(beats("none"), NO_SPIKES, n_samples=9, fs_hz=500, grid="fine")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from openecg.simulation import (
@@ -14,6 +15,7 @@ from openecg.simulation import (
     SCATTER_LIMIT_S,
     Kind,
     Strip,
+    _pulses,
     choose_kinds,
     simulate_strip,
 )
@@ -126,7 +128,7 @@ def test_atria_that_do_not_beat_make_no_p_but_keep_moving() -> None:
             between = np.ones(strip.signal.shape[1], dtype=bool)
             for on, off in zip(strip.on.min(axis=0), strip.off.max(axis=0), strict=True):
                 between[on : off + 1] = False
-            between[strip.spikes] = False
+            between[near_pulses(strip)] = False
             two = strip.signal[1, between]
             assert np.ptp(two) > 0.03
 
@@ -175,25 +177,49 @@ def test_wide_beats_are_wide_and_ectopic_ones_have_no_p_and_a_discordant_t() -> 
             assert np.all((wide.off - wide.on)[0, wide.wave_kind == QRS] >= 0.12 * wide.fs_hz)
 
 
-def test_paced_records_have_a_pulse_of_one_sample_before_each_qrs() -> None:
+def near_pulses(strip: Strip) -> npt.NDArray[np.int64]:
+    """Samples that a pulse reaches: the filter spreads it over some."""
+    middle = np.rint(strip.spikes_s * strip.fs_hz).astype(np.int64)
+    return (middle[:, None] + np.arange(-12, 13)).clip(0, strip.signal.shape[1] - 1).ravel()
+
+
+def test_paced_records_have_a_pulse_before_each_qrs() -> None:
     for kind in KINDS:
         strip = strip_of(kind)
-        assert bool(len(strip.spikes)) == (kind.qrs == "paced") == bool(kind.pacing)
-        qrs_on = strip.on[0, strip.wave_kind == QRS]
-        assert len(strip.spikes) == (len(qrs_on) if kind.qrs == "paced" else 0)
-        for spike in strip.spikes:
-            wait_s = (qrs_on[qrs_on > spike].min() - spike) / strip.fs_hz
-            assert 0.008 <= wait_s <= 0.016
-            assert not np.any((strip.on <= spike) & (spike <= strip.off))
-            jump_mv = strip.signal[:, spike] - strip.signal[:, [spike - 1, spike + 1]].mean(axis=1)
-            assert np.abs(jump_mv).max() > 0.2
+        assert bool(len(strip.spikes_s)) == (kind.qrs == "paced") == bool(kind.pacing)
+        qrs_on_s = strip.on[0, strip.wave_kind == QRS] / strip.fs_hz
+        assert len(strip.spikes_s) == (len(qrs_on_s) if kind.qrs == "paced" else 0)
+        for spike_s in strip.spikes_s:
+            wait_s = qrs_on_s[qrs_on_s > spike_s].min() - spike_s
+            assert 0.011 <= wait_s <= 0.013
+            at = round(spike_s * strip.fs_hz)
+            assert not np.any((strip.on <= at) & (at <= strip.off))
+            jump_mv = strip.signal[:, at] - strip.signal[:, [at - 2, at + 2]].mean(axis=1)
+            assert np.abs(jump_mv).max() > 0.15
+
+
+@pytest.mark.parametrize("fs_hz", [250.0, 500.0, 1000.0])
+def test_pulses_are_low_passed_and_lie_on_no_grid(fs_hz: float) -> None:
+    """What a recorder stores of a short pulse is its area, around its middle."""
+    at_s = np.array([0.2501, 0.5017, 0.7533])
+    for width_s in (0.0005, 0.002):
+        course = _pulses(at_s, width_s, n_samples=round(fs_hz), fs_hz=fs_hz)
+        assert course.shape == (round(fs_hz),)
+        assert course.sum() / fs_hz == pytest.approx(3 * width_s, rel=0.06)
+        for middle_s in at_s:
+            near = np.arange(round((middle_s - 0.05) * fs_hz), round((middle_s + 0.05) * fs_hz))
+            centroid_s = np.average(near / fs_hz, weights=course[near])
+            assert centroid_s == pytest.approx(middle_s, abs=0.25 / fs_hz)
+    paced = [strip_of(kind) for kind in KINDS if kind.pacing]
+    offs = np.concatenate([strip.spikes_s * strip.fs_hz % 1 for strip in paced])
+    assert np.histogram(offs, bins=4, range=(0, 1))[0].min() > 0
 
 
 def test_waves_stand_out_of_the_noise() -> None:
     for i, kind in enumerate(KINDS):
         strip = strip_of(kind, seed=i)
         outside = (strip.waves_mv == 0).all(axis=0)
-        outside[strip.spikes] = False
+        outside[near_pulses(strip)] = False
         steps_mv = np.diff(strip.signal, axis=1)[:, outside[1:] & outside[:-1]].std(axis=1)
         assert np.all(np.ptp(strip.waves_mv, axis=1) > 5 * steps_mv)
         assert np.all(steps_mv > 0.001)

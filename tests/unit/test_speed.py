@@ -10,7 +10,7 @@ import pytest
 
 from openecg.errors import ConfigError, DataError
 from openecg.simulation import KINDS, simulate_strip
-from openecg.speed import Times, read_strips, time_streams, time_tokens
+from openecg.speed import ROUNDS, Times, read_strips, time_streams, time_tokens
 
 COLUMNS = ["dataset", "stream", "n_timed", "ms_per_lead", "neurokit_ms_per_lead", "ratio"]
 
@@ -46,22 +46,29 @@ def test_whole_records_are_read_until_the_leads_are_enough(
     assert [strip.shape for strip in strips] == [(2, 5000)] * records
 
 
-def test_medians_of_rounds() -> None:
-    times = Times(4, np.array([1.0, 4.0, 2.0]), np.array([1.0, 2.0, 2.0]))
-    assert (times.ratio, times.ms_per_lead, times.neurokit_ms_per_lead) == (1.0, 500.0, 500.0)
+def test_the_ratio_is_that_of_the_times_told_with_it() -> None:
+    times = Times(4, np.array([1.0, 4.0, 3.0, 4.0]), np.array([1.0, 2.0, 2.0, 3.0]))
+    assert (times.ms_per_lead, times.neurokit_ms_per_lead) == (750, 500)
+    assert times.ratio == times.ms_per_lead / times.neurokit_ms_per_lead == 1.5
+    assert times.ratios.tolist() == [1, 2, 1.5, 4 / 3]
+
+
+def test_both_go_first_equally_often() -> None:
+    assert ROUNDS % 2 == 0
 
 
 def test_a_lead_at_which_neurokit_raises_is_timed_too() -> None:
     strip = np.zeros((2, 5000))
-    times = time_tokens([strip], fs_hz=500.0, method="dwt", pacer="high_pass", rounds=2)
+    ways = {"method": "dwt", "pacer": "high_pass", "grid": "forced"}
+    times = time_tokens([strip], fs_hz=500.0, **ways, rounds=2)
     assert times.n_leads == 2
     assert times.ratios.shape == (2,)
 
 
 def test_the_step_writes_one_row_per_stream(tmp_path: Path) -> None:
     streams = {
-        "fast": {"method": "prominence", "pacer": "high_pass"},
-        "clean": {"method": "clean_prominence", "pacer": "coincidence"},
+        "fast": {"method": "prominence", "pacer": "high_pass", "grid": "forced"},
+        "clean": {"method": "clean_prominence", "pacer": "coincidence", "grid": "nearest"},
     }
     time_streams(
         records=write(tmp_path / "r", rows(2)),
@@ -83,13 +90,14 @@ def test_the_step_writes_one_row_per_stream(tmp_path: Path) -> None:
     [
         ({"method": "wavelet"}, 1, "stream s, method: 'wavelet' is unknown; it may be dwt"),
         ({"pacer": "none"}, 1, "stream s, pacer: 'none' is unknown; it may be coincidence"),
+        ({"grid": "fine"}, 1, "stream s, grid: 'fine' is unknown; it may be nearest, forced"),
         ({}, 0, "leads must be 1 or more, got 0"),
     ],
 )
 def test_wrong_settings_are_refused(
     tmp_path: Path, changes: dict[str, str], leads: int, message: str
 ) -> None:
-    streams = json.dumps({"s": {"method": "dwt", "pacer": "high_pass"} | changes})
+    streams = json.dumps({"s": {"method": "dwt", "pacer": "high_pass", "grid": "forced"} | changes})
     where = {"records": tmp_path / "r", "dataset": "d", "table": tmp_path / "t"}
     with pytest.raises(ConfigError, match=message):
         time_streams(**where, streams=streams, leads=leads)  # type: ignore[arg-type]

@@ -53,6 +53,7 @@ def run(
     rows: list[dict[str, Any]],
     method: str = "prominence",
     pacer: str = "coincidence",
+    grid: str = "nearest",
 ) -> list[Any]:
     records, out = folder / "records.parquet", folder / "tokens.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=RECORDS_SCHEMA), records)
@@ -62,6 +63,7 @@ def run(
         stream="mine",
         method=method,
         pacer=pacer,
+        grid=grid,
         window_s=10.0,
         windows='{"rule": "cover"}',
     )
@@ -113,6 +115,7 @@ def test_a_long_lead_gives_one_stream_per_window(tmp_path: Path) -> None:
             fs_hz=250,
             method="prominence",
             pacer="coincidence",
+            grid="nearest",
         )
         assert stream["words"] == list(alone["words"])
 
@@ -134,7 +137,8 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fs_hz": 128.0}, "128 Hz; it must be a whole number above 160"),
+        ({"fs_hz": 128.0}, "128 Hz; it must be a whole number, 250 or more, for .* coincidence"),
+        ({"fs_hz": 249.0}, "249 Hz; it must be a whole number, 250 or more"),
         ({"fs_hz": 360.5}, r"360\.5 Hz"),
         ({"signal": np.zeros(100)}, "100 samples"),
         ({"wave_on": [260]}, "in order on, peak, off"),
@@ -146,6 +150,13 @@ def test_bad_leads_are_named(tmp_path: Path, changes: dict[str, Any], message: s
     assert not (tmp_path / "tokens.parquet").exists()
 
 
+def test_a_rate_that_the_spike_detector_cannot_take_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"record 1, lead II: .* 160 Hz; .*161 or more.* high_pass"):
+        run(tmp_path, [row(fs_hz=160.0)], pacer="high_pass")
+    (stream,) = run(tmp_path, [row(fs_hz=200.0, signal=ecg(10, 200))], pacer="high_pass")
+    assert stream["n_beats"] > 5
+
+
 def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="method 'wavelet' is unknown; it may be dwt, cwt"):
         run(tmp_path, [row()], "wavelet")
@@ -154,6 +165,8 @@ def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_pacer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pacer 'both' is unknown; it may be coincidence, high"):
         run(tmp_path, [row()], pacer="both")
+    with pytest.raises(ConfigError, match="grid 'fine' is unknown; it may be nearest, forced"):
+        run(tmp_path, [row()], grid="fine")
     with pytest.raises(ValueError, match="unknown pacer 'both'"):
         module.find_spikes(np.zeros((1, 5000)), fs_hz=500, pacer="both")
 
@@ -167,6 +180,16 @@ def test_spikes_of_a_paced_record_are_in_its_streams(tmp_path: Path, pacer: str)
     for stream in streams:
         assert stream["pacer"] == pacer
         assert stream["n_spikes"] == stream["compact"].count("*") == 9
+        assert stream["paced"]
+    (plain,) = run(tmp_path, [row()], pacer=pacer)
+    assert not plain["paced"]
+
+
+def test_the_grid_is_told_and_kept(tmp_path: Path) -> None:
+    near, forced = (run(tmp_path, [row()], grid=grid)[0] for grid in ("nearest", "forced"))
+    assert (near["grid"], forced["grid"]) == ("nearest", "forced")
+    assert near["compact"] == forced["compact"]
+    assert near["n_q_lost"] == near["n_q_peaks"] - near["compact"].count("q")
 
 
 def test_leads_whose_windows_differ_are_all_there(tmp_path: Path) -> None:
@@ -199,7 +222,9 @@ def test_dwt_fails_on_avf_of_ludb_196(real_zip: Callable[[str], Path]) -> None:
     with Archive(real_zip("ludb")) as archive:
         leads = {lead.name: lead for lead in read_record(archive, "196").leads}
     signals = np.stack([leads["aVF"].signal, leads["II"].signal])
-    failed, fine = module.tokenize_strip(signals, fs_hz=500, method="dwt", pacer="high_pass")
+    failed, fine = module.tokenize_strip(
+        signals, fs_hz=500, method="dwt", pacer="high_pass", grid="forced"
+    )
     assert (failed["compact"], failed["n_beats"]) == ("?", 0)
     assert failed["error"] == "ValueError: cannot convert float NaN to integer"
     assert fine["error"] is None
