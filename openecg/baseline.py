@@ -16,7 +16,7 @@ from openecg.predictions import PREDICTION_SCHEMA
 from openecg.selection import in_scope, split_name
 from openecg.streams import decode_rows
 from openecg.vocab import ID_ISO, ID_PACER_SPIKE, SUPER_CLASS
-from openecg.waves import OTHER
+from openecg.waves import OTHER, QRS
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def waves_of_events(
 
     Notes
     -----
-    A pacer spike inside a wave splits it in two, as in the reference system; see `bridge_spikes`.
+    A pacer spike inside a wave splits it in two, as in the reference system; see `settle_spikes`.
     """
     symbols = np.array([symbol for symbol, _ in events], dtype=np.int64)
     kind = SUPER_CLASS[symbols]
@@ -60,8 +60,8 @@ def waves_of_events(
     return kind[kept], on[kept], off[kept]
 
 
-def bridge_spikes(events: Sequence[Event]) -> list[Event]:
-    """Take the pacer spikes out of a stream.
+def settle_spikes(events: Sequence[Event]) -> list[Event]:
+    """Take the pacer spikes out of a stream, so that they start waves and do not cut them.
 
     Parameters
     ----------
@@ -71,22 +71,29 @@ def bridge_spikes(events: Sequence[Event]) -> list[Event]:
     Returns
     -------
     list of (symbol id, length in ms)
-        Of the same times. A spike between two parts of one super class belongs to the first of
-        them, any other one is ``iso``.
+        Of the same times. A spike inside a QRS complex is its start: it belongs to the complex, and
+        what lies before it does not. One inside a P or T wave belongs to the wave. Any other is
+        ``iso``.
 
     Notes
     -----
-    A spike marks a moment, and does not end the wave it falls into.
+    A paced ventricle is not active before its spike; a delineator may take the spike for the slope
+    of a complex that began earlier. Of several ways to treat spikes this one has the best onsets on
+    the five paced training records of LUDB.
     """
-    bridged = []
-    for i, (symbol, ms) in enumerate(events):
-        if symbol == ID_PACER_SPIKE:
-            around = [events[k][0] for k in (i - 1, i + 1) if 0 <= k < len(events)]
-            classes = {int(SUPER_CLASS[one]) for one in around}
-            inside = len(around) == 2 and len(classes) == 1 and OTHER not in classes
-            symbol = around[0] if inside else ID_ISO
-        bridged.append((symbol, ms))
-    return bridged
+    symbols = [symbol for symbol, _ in events]
+    kinds = [int(SUPER_CLASS[symbol]) for symbol in symbols]
+    for i in range(len(kinds)):
+        if symbols[i] != ID_PACER_SPIKE:
+            continue
+        inside = 0 < i < len(kinds) - 1 and kinds[i - 1] == kinds[i + 1] != OTHER
+        symbols[i] = symbols[i + 1] if inside else ID_ISO
+        kinds[i] = kinds[i + 1] if inside else OTHER
+        before = i - 1
+        while kinds[i] == QRS and before >= 0 and kinds[before] == QRS:
+            symbols[before], kinds[before] = ID_ISO, OTHER
+            before -= 1
+    return [(symbol, ms) for symbol, (_, ms) in zip(symbols, events, strict=True)]
 
 
 def predict_tokens(
@@ -117,8 +124,8 @@ def predict_tokens(
 
     Notes
     -----
-    Pacer spikes do not cut waves, unless the stream is made the way of the reference system, which
-    has them do so (grid ``forced``).
+    Pacer spikes do not cut waves (`settle_spikes`), unless the stream is made the way of the
+    reference system, which has them do so (grid ``forced``).
     """
     columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_SCHEMA.names}
     splits = set()
@@ -129,7 +136,7 @@ def predict_tokens(
             splits.add(row["split"])
             if not in_scope(scope, row["split"]):
                 continue
-            events = stream if row["grid"] == FORCED else bridge_spikes(stream)
+            events = stream if row["grid"] == FORCED else settle_spikes(stream)
             fs_hz = row["fs_hz"]
             kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
             for name in KEYS:

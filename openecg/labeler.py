@@ -24,7 +24,7 @@ class Labels(NamedTuple):
     events : list of (symbol id, length in ms)
         Neighbours differ in their symbol. One ``?`` over the whole strip if there is no beat.
     n_q_lost : int
-        Q peaks of the delineation that no ``q`` of the events covers.
+        Q peaks of the delineation whose beat has no ``q`` among the events.
     """
 
     events: list[Event]
@@ -67,7 +67,7 @@ def label_events(
     Notes
     -----
     Where waves overlap, spikes win over QRS, QRS over T, T over P. Positions outside the strip move
-    to its edge. A Q that a spike cuts in two counts as one that covers its peak.
+    to its edge. A Q that a spike cuts in two is one Q.
     """
     if grid not in GRIDS:
         raise ValueError(f"unknown grid {grid!r}; one of {', '.join(GRIDS)}")
@@ -75,13 +75,15 @@ def label_events(
     if beats.n_beats == 0:
         return Labels(lay(np.full(n_samples, vocab.ID_UNK, dtype=np.uint8), fs_hz=fs_hz), 0)
     symbols = label_waves(beats, n_samples=n_samples, fs_hz=fs_hz)
-    q_peaks = _inside(beats.q_peak[~np.isnan(beats.q_peak)], n_samples)
-    n_covered = int(np.count_nonzero(symbols[q_peaks] == vocab.ID_Q))
+    n_q = sum(
+        bool((symbols[first:end] == vocab.ID_Q).any())
+        for first, end, _, _ in _qrs_bounds(beats, n_samples)[0].tolist()
+    )
     symbols[spikes] = vocab.ID_PACER_SPIKE
     events = lay(symbols, fs_hz=fs_hz)
     # The grid may drop a Q that has no room.
-    n_kept = min(n_covered, _n_runs([symbol for symbol, _ in events], vocab.ID_Q))
-    return Labels(events, q_peaks.size - n_kept)
+    n_kept = min(n_q, _n_runs([symbol for symbol, _ in events], vocab.ID_Q))
+    return Labels(events, int(np.count_nonzero(~np.isnan(beats.q_peak))) - n_kept)
 
 
 def label_waves(beats: Delineation, *, n_samples: int, fs_hz: float) -> npt.NDArray[np.uint8]:
@@ -110,15 +112,9 @@ def label_waves(beats: Delineation, *, n_samples: int, fs_hz: float) -> npt.NDAr
         for i, j in zip(first.tolist(), last.tolist(), strict=True):
             symbols[i : j + 1] = symbol
 
-    whole = ~np.isnan(beats.r_on + beats.r_off)
-    q, r, s = beats.q_peak[whole], beats.r_peak[whole], beats.s_peak[whole]
-    first, last = _inside(beats.r_on[whole], n_samples), _inside(beats.r_off[whole], n_samples)
-    wide = np.isnan(q) & np.isnan(s) & ((last - first) * 1000 / fs_hz > WIDE_QRS_MS)
-    q_end = np.where(np.isnan(q + r), first, _inside((q + r) // 2, n_samples))
-    s_start = np.where(np.isnan(r + s), last + 1, _inside((r + s) // 2, n_samples))
-    bounds = np.stack([first, q_end, s_start, last + 1], axis=1)
-    for (i, j, k, stop), is_wide in zip(bounds.tolist(), wide.tolist(), strict=True):
-        if is_wide:
+    bounds, undivided = _qrs_bounds(beats, n_samples)
+    for (i, j, k, stop), is_whole in zip(bounds.tolist(), undivided.tolist(), strict=True):
+        if is_whole and (stop - 1 - i) * 1000 / fs_hz > WIDE_QRS_MS:
             symbols[i:stop] = vocab.ID_WIDE_QRS
             continue
         symbols[i:j] = vocab.ID_Q
@@ -215,6 +211,18 @@ def _sample_of_unit(n_samples: int, per_unit: float) -> npt.NDArray[np.int64]:
     found: npt.NDArray[np.int64] = np.minimum(sample, n_samples - 1).astype(np.int64)
     found.flags.writeable = False
     return found
+
+
+def _qrs_bounds(
+    beats: Delineation, n_samples: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Give where Q, R and S begin and S ends in each QRS with both ends, and if Q and S lack."""
+    whole = ~np.isnan(beats.r_on + beats.r_off)
+    q, r, s = beats.q_peak[whole], beats.r_peak[whole], beats.s_peak[whole]
+    first, last = _inside(beats.r_on[whole], n_samples), _inside(beats.r_off[whole], n_samples)
+    q_end = np.where(np.isnan(q + r), first, _inside((q + r) // 2, n_samples))
+    s_start = np.where(np.isnan(r + s), last + 1, _inside((r + s) // 2, n_samples))
+    return np.stack([first, q_end, s_start, last + 1], axis=1), np.isnan(q) & np.isnan(s)
 
 
 def _n_runs(symbols: Sequence[int], symbol: int) -> int:

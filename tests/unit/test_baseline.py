@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from openecg import vocab
-from openecg.baseline import PREDICTION_SCHEMA, bridge_spikes, predict_tokens, waves_of_events
+from openecg.baseline import PREDICTION_SCHEMA, predict_tokens, settle_spikes, waves_of_events
 from openecg.codec import Event, encode
 from openecg.errors import DataError
 from openecg.tokens import TOKEN_SCHEMA
@@ -77,10 +77,12 @@ def test_waves_of_odd_streams() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "bridged"),
+    ("text", "settled"),
     [
-        ("_q*r_", "_qqr_"),  # a wave goes on
-        ("_r*r*s_", "_rrrrs_"),
+        ("_q*r_", "__rr_"),  # a QRS starts at the spike in it, at the last of several
+        ("_r*r*s_", "____ss_"),
+        ("_w*w_p", "__ww_p"),
+        ("_t*t_p*p_", "_ttt_ppp_"),  # P and T go on
         ("_*qr_", "__qr_"),  # before a wave, between two, alone, at an end
         ("_p*q_", "_p_q_"),
         ("_*_", "___"),
@@ -90,22 +92,24 @@ def test_waves_of_odd_streams() -> None:
         ("_ptt_", "_ptt_"),
     ],
 )
-def test_spikes_are_bridged(text: str, bridged: str) -> None:
+def test_spikes_start_waves_and_do_not_cut_them(text: str, settled: str) -> None:
     events = [(vocab.CHAR_TO_ID[char], 4.0 + i) for i, char in enumerate(text)]
-    found = bridge_spikes(events)
-    assert "".join(vocab.ID_TO_CHAR[symbol] for symbol, _ in found) == bridged
+    found = settle_spikes(events)
+    assert "".join(vocab.ID_TO_CHAR[symbol] for symbol, _ in found) == settled
     assert [ms for _, ms in found] == [ms for _, ms in events]
 
 
-@pytest.mark.parametrize(("grid", "n_waves"), [("nearest", 1), ("forced", 2)])
+@pytest.mark.parametrize(("grid", "on_ms"), [("nearest", [260]), ("forced", [200, 264])])
 def test_spikes_cut_waves_the_way_of_the_reference_only(
-    tmp_path: Path, grid: str, n_waves: int
+    tmp_path: Path, grid: str, on_ms: list[float]
 ) -> None:
     cut: list[Event] = [(2, 200), (6, 60), (3, 4), (6, 56), (2, 680)]
     (found,) = run(tmp_path, [row(grid=grid, words=encode(cut))])
-    assert len(found["on_ms"]) == n_waves
-    assert (found["on_ms"][0], found["off_ms"][-1]) == (200, 318)
-    assert found["frames"][10:16] == [2, 2, 2, 2 if n_waves == 1 else 0, 2, 2]
+    assert found["on_ms"] == on_ms
+    assert found["off_ms"][-1] == 318
+    assert found["frames"][10:16] == (
+        [0, 0, 0, 2, 2, 2] if grid == "nearest" else [2, 2, 2, 0, 2, 2]
+    )
 
 
 def test_rows_of_the_split_become_predictions(

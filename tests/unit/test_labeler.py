@@ -89,7 +89,7 @@ Q_BEATS = {"r_on": [100, 200], "q_peak": [104, 150], "r_peak": [116, 208], "r_of
 @pytest.mark.parametrize("grid", ["nearest", "forced"])
 @pytest.mark.parametrize("spikes", [[], [104], [105], [20, 103, 300]])
 def test_a_q_counts_once_however_spikes_cut_it(grid: str, spikes: list[int]) -> None:
-    """The first Q peak is covered; the second lies so early that R reaches out to the middle."""
+    """The first Q peak has its q; the second lies so early that R reaches out to the middle."""
     where = np.array(spikes, dtype=np.int64)
     labels = label_events(beats(**Q_BEATS), where, n_samples=500, fs_hz=500, grid=grid)
     text = render_compact(labels.events)
