@@ -362,6 +362,7 @@ def test_figures_on_windows_of_qtdb(real_zip: Callable[[str], Path], tmp_path: P
         pacer="coincidence",
         grid="nearest",
         window_s=10,
+        windows='{"rule": "cover"}',
     )
     read = ["record_id", "window", "paced"]
     windows = read_parquet(tmp_path / "tokens.parquet", columns=read).to_pandas()
