@@ -29,6 +29,7 @@ STEPS = {
     "compare-streams": "openecg.ablation:compare_streams",
     "tabulate-stage1": "openecg.stage1:tabulate_stage1",
     "score-pacing": "openecg.pacing_table:score_pacing",
+    "time-spikes": "openecg.pacing_table:time_spikes",
     "score-automatic": "openecg.automatic:score_automatic",
     "draw-rule-graph": "openecg.rulegraph:draw_rule_graph",
     "write-report": "openecg.report:write_report",

@@ -8,9 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from openecg.cells import FORCED
 from openecg.errors import DataError
 from openecg.files import read_parquet, read_tsv, write_tsv
 from openecg.groups import ALL
+from openecg.selection import ALL as EVERY_RECORD
 from openecg.tables import where
 from openecg.vocab import ID_Q, ID_TO_CHAR
 from openecg.waves import BOUNDARIES
@@ -19,7 +21,8 @@ log = logging.getLogger(__name__)
 
 PLACE = ["dataset", "split"]
 WAVES = ("P", "QRS", "T", "mean_wave")
-READ = [*PLACE, "stream", "method", "pacer", "compact", "n_q_peaks", "error"]
+WAYS = ["stream", "method", "pacer", "grid"]
+READ = [*PLACE, *WAYS, "compact", "n_q_peaks", "n_q_lost", "error"]
 
 
 def compare_streams(
@@ -38,7 +41,9 @@ def compare_streams(
     table : Path
         TSV: one row per data set, split, stream and protocol. ``f1_*`` are of frames of all leads,
         with the interval of their mean; ``martinez_*`` and ``150ms_*`` are F1 of boundaries;
-        ``q_loss`` is the share of NeuroKit's Q peaks that leave no ``q`` in the stream;
+        ``q_loss`` is the share of NeuroKit's Q peaks whose beat has no ``q`` in the stream;
+        ``q_loss_events``, of streams on the grid of the reference system only, is one minus ``q``
+        events per Q peak: its formula, by which a Q that a spike cuts in two counts twice;
         ``n_failed`` counts streams that are one ``?``, and ``failures`` says why; times are in ms
         per lead.
 
@@ -92,19 +97,23 @@ def _count_tokens(paths: list[Path]) -> pd.DataFrame:
         tokens = tokens.append_column("n_q_events", n_q_events.cast(pa.int64()))
         tables.append(tokens.drop_columns("compact"))
     rows = pa.concat_tables(tables).to_pandas()
+    rows = pd.concat([rows, rows.assign(split=EVERY_RECORD)])
     counted = []
-    for key, own in rows.groupby([*PLACE, "stream", "method", "pacer"], sort=False):
+    for key, own in rows.groupby([*PLACE, *WAYS], sort=False):
         reasons = Counter(own["error"].dropna())
-        n_q_peaks, n_q_events = int(own["n_q_peaks"].sum()), int(own["n_q_events"].sum())
+        n_q_peaks, n_q_lost = int(own["n_q_peaks"].sum()), int(own["n_q_lost"].sum())
+        way = dict(zip([*PLACE, *WAYS], key, strict=True))
+        n_q_events = int(own["n_q_events"].sum()) if way["grid"] == FORCED else None
         counted.append(
-            dict(zip([*PLACE, "stream", "method", "pacer"], key, strict=True))
+            way
             | {
                 "n_streams": len(own),
                 "n_failed": reasons.total(),
                 "failures": "; ".join(f"{n} x {why}" for why, n in sorted(reasons.items())),
                 "n_q_peaks": n_q_peaks,
-                "n_q_events": n_q_events,
-                "q_loss": 1 - n_q_events / n_q_peaks if n_q_peaks else None,
+                "n_q_lost": n_q_lost,
+                "q_loss": n_q_lost / n_q_peaks if n_q_peaks else None,
+                "q_loss_events": 1 - n_q_events / n_q_peaks if n_q_events and n_q_peaks else None,
             }
         )
     return pd.DataFrame(counted)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from openecg.cells import FORCED
 from openecg.codec import Event, decode, to_frames
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_parquet
@@ -20,7 +21,6 @@ from openecg.waves import OTHER, QRS
 
 log = logging.getLogger(__name__)
 
-FORCED = "forced"  # the grid of the reference system's own way
 KEYS = ("dataset", "record_id", "lead", "window", "split")
 READ = (*KEYS, "stream", "grid", "fs_hz", "native_samples", "words")
 

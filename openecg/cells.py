@@ -5,6 +5,11 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
+NEAREST, FORCED = "nearest", "forced"
+GRIDS = (NEAREST, FORCED)
+"""Ways to bring the bounds of a stream to the 4 ms grid: ``openecg.labeler.on_grid`` and, as the
+reference system does, ``on_forced_grid``."""
+
 
 def fit_runs(n_cells: Ints, begins: Ints, always: npt.NDArray[np.bool_]) -> Ints:
     """Give each cell of a grid to a run, also to runs that vanish when their bounds are rounded.

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from openecg import vocab
-from openecg.cells import fit_runs
+from openecg.cells import FORCED, GRIDS, NEAREST, fit_runs
 from openecg.codec import MS_PER_UNIT, Event, from_frames
 from openecg.delineate import Delineation
 
-GRIDS = ("nearest", "forced")
 WIDE_QRS_MS = 120.0  # the usual limit of a normal QRS; shared facts, section 2.2
 
 
@@ -37,7 +36,7 @@ def label_events(
     *,
     n_samples: int,
     fs_hz: float,
-    grid: str = "nearest",
+    grid: str = NEAREST,
 ) -> Labels:
     """Describe a strip from its first sample to its last as events on the 4 ms grid.
 
@@ -71,7 +70,7 @@ def label_events(
     """
     if grid not in GRIDS:
         raise ValueError(f"unknown grid {grid!r}; one of {', '.join(GRIDS)}")
-    lay = {"nearest": on_grid, "forced": on_forced_grid}[grid]
+    lay = {NEAREST: on_grid, FORCED: on_forced_grid}[grid]
     if beats.n_beats == 0:
         return Labels(lay(np.full(n_samples, vocab.ID_UNK, dtype=np.uint8), fs_hz=fs_hz), 0)
     symbols = label_waves(beats, n_samples=n_samples, fs_hz=fs_hz)

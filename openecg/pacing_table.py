@@ -404,7 +404,7 @@ def _groups(strips: Sequence[Record], detector: str, *, controls: bool) -> dict[
             split: [i for i, strip in enumerate(strips) if strip.split == split]
             for split in sorted({strip.split for strip in strips}, reverse=True)
         }
-    if detector == "high_pass" and controls:
+    if detector != "coincidence" and controls:
         groups[f"first {FIRST_UNPACED} unpaced"] = unpaced[:FIRST_UNPACED]
     return groups
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from openecg.cells import GRIDS
 from openecg.delineate import METHODS
 from openecg.errors import ConfigError, DataError
 from openecg.files import list_values, read_parquet, write_tsv
-from openecg.labeler import GRIDS
 from openecg.tokens import PACERS, tokenize_strip
 
 log = logging.getLogger(__name__)

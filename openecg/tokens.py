@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from openecg.cells import GRIDS
 from openecg.codec import encode_many, render_compact
 from openecg.delineate import METHODS, delineate
 from openecg.errors import ConfigError, DataError
 from openecg.files import list_values, read_parquet, write_parquet
-from openecg.labeler import GRIDS, label_events
+from openecg.labeler import label_events
 from openecg.pacer import HIGH_PASS_HZ, detect_spikes
 from openecg.pacing import LOWEST_FS_HZ, detect_pacing
 from openecg.waves import Waves
@@ -163,7 +164,7 @@ def write_tokens(
     pacer : str
         How to find pacemaker spikes: one of ``PACERS``.
     grid : str
-        How samples become multiples of 4 ms: one of `openecg.labeler.GRIDS`.
+        How samples become multiples of 4 ms: one of `openecg.cells.GRIDS`.
     window_s : float
         Length of a window in s.
     windows : str

@@ -29,6 +29,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
+GOALS = Path(workflow.basedir) / "openecg" / "goals.tsv"
 RULE_FILES = [
     Path(workflow.basedir) / "Snakefile",
     *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
@@ -250,6 +251,11 @@ def all_pacing():
     return expand("results/metrics/pacing_{dataset}.tsv", dataset=one_per_zip("ludb"))
 
 
+def pacing_timing():
+    """Path of the timing of simulated spikes, beside pacing tables."""
+    return ["results/metrics/pacing_timing.tsv"] if all_pacing() else []
+
+
 def all_metrics():
     """Paths of all final tables."""
     tables = expand("results/metrics/{table}.tsv", table=["frames", "boundaries"])
@@ -258,6 +264,7 @@ def all_metrics():
         tables
         + all_automatic()
         + all_pacing()
+        + pacing_timing()
         + (stage1 if config["baselines"] else [])
     )
 

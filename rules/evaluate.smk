@@ -125,6 +125,7 @@ rule tabulate_stage1:
         ablation="results/metrics/ablation.tsv",
         frames="results/metrics/frames.tsv",
         boundaries="results/metrics/boundaries.tsv",
+        pacing=all_pacing(),
     output:
         table="results/metrics/stage1.tsv",
     log:
@@ -135,19 +136,22 @@ rule tabulate_stage1:
     params:
         code=code_hash("openecg.stage1"),
         published=text_hash(PUBLISHED_NUMBERS),
+        goals=text_hash(GOALS),
     shell:
         "python -m openecg tabulate-stage1 --ablation {input.ablation:q} --frames {input.frames:q}"
-        " --boundaries {input.boundaries:q} --table {output.table:q} &> {log:q}"
+        " --boundaries {input.boundaries:q} --pacing {input.pacing:q} --table {output.table:q}"
+        " &> {log:q}"
 
 
 rule score_pacing:
-    """Compare the detectors of pacemaker spikes, by record, by spike and in time."""
+    """Compare the detectors of pacemaker spikes, and answer for each record if it is paced."""
     input:
         records=lambda wildcards: parts_of(
             "results/records/{dataset}/part-{part}.parquet", wildcards.dataset
         ),
     output:
         table="results/metrics/pacing_{dataset}.tsv",
+        answers="results/metrics/pacing_records_{dataset}.tsv",
     log:
         "results/logs/score_pacing/{dataset}.log",
     benchmark:
@@ -156,14 +160,34 @@ rule score_pacing:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=15,
+        runtime=30,
     params:
         code=code_hash("openecg.pacing_table"),
         folds=lookup(within=config, dpath="pacing/folds"),
         seed=lookup(within=config, dpath="pacing/seed"),
     shell:
         "python -m openecg score-pacing --records {input.records:q} --folds {params.folds}"
-        " --seed {params.seed} --table {output.table:q} &> {log:q}"
+        " --seed {params.seed} --table {output.table:q} --answers {output.answers:q} &> {log:q}"
+
+
+rule time_spikes:
+    """Measure how exactly simulated pacemaker spikes are timed."""
+    output:
+        table="results/metrics/pacing_timing.tsv",
+    log:
+        "results/logs/time_spikes.log",
+    benchmark:
+        "results/benchmarks/time_spikes.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        code=code_hash("openecg.pacing_table"),
+        seed=lookup(within=config, dpath="pacing/seed"),
+    shell:
+        "python -m openecg time-spikes --seed {params.seed} --table {output.table:q} &> {log:q}"
 
 
 rule score_automatic:

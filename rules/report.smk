@@ -34,7 +34,7 @@ rule write_report:
             if config["baselines"]
             else []
         ),
-        pacing=all_pacing(),
+        pacing=all_pacing() + pacing_timing(),
         automatic=all_automatic(),
         histories=all_checkpoints("history.tsv"),
         predictions=lambda wildcards: for_all_scored(predictions_of),
@@ -54,6 +54,7 @@ rule write_report:
     params:
         code=code_hash("openecg.report"),
         published=text_hash(PUBLISHED_NUMBERS),
+        goals=text_hash(GOALS),
         frame_ms=lookup(within=config, dpath="signal/frame_ms"),
         strips=lookup(within=config, dpath="report/strips"),
     shell:

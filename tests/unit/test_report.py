@@ -102,7 +102,7 @@ def _ablation(path: Path) -> Path:
     counts = {"q_loss": 0.0513, "n_failed": 1, "n_streams": 492, "ms_per_lead": 31.26}
     rows = [
         {"system": "nk_dwt", "dataset": dataset, "split": SPLIT, "protocol": protocol}
-        | {"method": "dwt", "pacer": "high_pass", "neurokit_ms_per_lead": 29.0}
+        | {"method": "dwt", "pacer": "high_pass", "grid": "forced", "neurokit_ms_per_lead": 29.0}
         | scores
         | counts
         for dataset in (REAL, MADE_UP)
@@ -113,14 +113,32 @@ def _ablation(path: Path) -> Path:
 
 
 def _pacing(path: Path) -> Path:
-    record = {"dataset": REAL, "detector": "coincidence_cv", "selection": "on <other> folds"}
+    record = {"detector": "coincidence_cv", "dataset": REAL, "leads": "II + V1", "fs_hz": 500}
     record |= {"group": "all", "n_found": 9, "n_paced": 10, "n_false": 1, "n_unpaced": 190}
     record |= {"sensitivity_lo": 0.6, "sensitivity_hi": 0.98, "false_share_lo": 0.001}
     record |= {"false_share_hi": 0.03, "spikes_per_10_s": 0.3, "mean_leads": 10.44}
-    timed = {"dataset": "simulated", "detector": "coincidence", "group": "at 250 Hz"}
+    write_tsv(pd.DataFrame([record | {"selection": "<other> folds"}]), path)
+    return path
+
+
+def _timing(path: Path) -> Path:
+    timed = {"dataset": "simulated", "detector": "coincidence", "heart": "Sinus rhythm, paced"}
+    timed |= {"fs_hz": 250.0, "n_strips": 20, "n_called_paced": 19}
     timed |= {"n_spikes": 239, "n_called": 238, "n_hits": 237, "spike_sensitivity": 0.9916}
     timed |= {"spike_ppv": 0.9958, "mean_ms": 0.12, "sd_ms": 1.0, "p95_ms": 2.0}
-    write_tsv(pd.DataFrame([record, timed]), path)
+    write_tsv(pd.DataFrame([timed]), path)
+    return path
+
+
+def _stage1(path: Path) -> Path:
+    row = {"system": "nk_original", "dataset": REAL, "split": SPLIT, "protocol": "full_window"}
+    row |= {"tolerance": "", "metric": "f1", "feature": "P", "value": 0.4916, "value_lo": 0.45}
+    row |= {"value_hi": 0.53, "known": 0.492, "source": "the <source>", "tag": "[pub]"}
+    row |= {"goal": "at least 0.8", "met": False}
+    median = row | {"metric": "median_ms", "feature": "QRS_on", "tolerance": "martinez"}
+    median |= {"value": 6.0, "value_lo": None, "known": 6, "goal": "at most 20", "met": True}
+    unasked = row | {"feature": "mean_wave", "value": 0.7654}
+    write_tsv(pd.DataFrame([row, median, unasked]), path)
     return path
 
 
@@ -151,9 +169,12 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "shards": [shard for _, shard in strips],
         "rule_graph": graph,
         "ablation": [_ablation(root / "metrics" / "ablation.tsv")],
-        "stage1": [_listed(root / "metrics" / "stage1.tsv")],
+        "stage1": [_stage1(root / "metrics" / "stage1.tsv")],
         "timings": [_listed(root / "timings" / f"{name}.tsv") for name in (REAL, MADE_UP)],
-        "pacing": [_pacing(root / "metrics" / f"pacing_{REAL}.tsv")],
+        "pacing": [
+            _pacing(root / "metrics" / f"pacing_{REAL}.tsv"),
+            _timing(root / "metrics" / "pacing_timing.tsv"),
+        ],
         "automatic": [
             _automatic(root / "metrics" / f"automatic_{name}.tsv")
             for name in ("qtdb", "simulated_qtdb")
@@ -238,7 +259,9 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
     tables = [
         table
         for table in _parts(page, REAL) + _parts(page, MADE_UP)
-        if "Token streams" not in table and "have a pacemaker?" not in table
+        if not any(
+            text in table for text in ("Token streams", "have a pacemaker?", "set goals for")
+        )
     ]
     assert len(tables) == 6
     for table in tables:
@@ -285,9 +308,21 @@ def test_pacing_counts_records_and_times_simulated_spikes(page: str) -> None:
     (table,) = [part for part in _parts(page, REAL) if "have a pacemaker?" in part]
     assert "9 of 10<small>[0.600, 0.980]" in table
     assert "1 of 190<small>[0.001, 0.030]" in table
-    assert "on &lt;other&gt; folds" in table
-    assert "Simulated spikes" in table
-    assert "<td>239</td><td>238</td><td>237</td><td>0.992</td>" in table
+    assert "&lt;other&gt; folds" in table
+    assert "<td>II + V1</td><td>500 Hz</td>" in table
+    assert "set by hand with all records of ludb in view" in table
+    timed = page[page.index("<h3>Simulated spikes") :]
+    assert "<td>250</td><td>19</td><td>20</td><td>239</td><td>238</td><td>237</td>" in timed
+
+
+def test_stage1_shows_goals_and_whether_they_are_met(page: str) -> None:
+    section = page[page.index("<h2>Stage 1") : page.index("<h2>Pacing")]
+    assert "<td>at least 0.8</td><td>0.492 not met<small>[0.450, 0.530]</small>" in section
+    assert "0.492 [pub]<sup>1</sup>" in section
+    assert "6.0 met<small class" in section
+    assert "full_window, Martinez" in section
+    assert "the &lt;source&gt;" in section
+    assert "0.765" not in section
 
 
 def test_frames_and_tolerances_are_those_of_the_run(page: str) -> None:
