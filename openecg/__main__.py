@@ -42,11 +42,10 @@ COMMANDS = STEPS | {SHOW: "openecg.show:show"}
 
 def _option(kind: Any) -> dict[str, Any]:
     """Turn the type of a parameter into what argparse needs to read it."""
-    many = get_origin(kind) is list
-    if many:
-        return {"type": get_args(kind)[0], "nargs": "*"}
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(arg for arg in get_args(kind) if arg is not type(None))
+    if get_origin(kind) is list:
+        return {"type": get_args(kind)[0], "nargs": "*"}
     if kind is bool:
         return {"type": {"true": True, "false": False}.__getitem__, "metavar": "true|false"}
     return {"type": kind}
@@ -58,6 +57,7 @@ def main(argv: list[str]) -> int:
         print(
             "usage: python -m openecg STEP [options]\n"
             "       python -m openecg show PATH [--record ID] [--lead NAME] [--width N]\n"
+            "                                   [--where COLUMN=VALUE ...] [--rows N]\n"
             "steps:",
             *STEPS,
             sep="\n  ",

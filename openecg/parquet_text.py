@@ -222,7 +222,17 @@ def _token_facts(table: pa.Table) -> Facts:
         ("events", ", ".join(f"{count} {name}" for name, count in events.most_common())),
         ("words", f"{len(_flat(table, 'words'))}, 2 bytes each"),
         ("failed", f"{reasons.total()} of {table.num_rows} streams{why}"),
+        *_paced_facts(table),
     ]
+
+
+def _paced_facts(table: pa.Table) -> Facts:
+    """Count the windows of records that are called paced."""
+    if "paced" not in table.column_names:
+        return []
+    windows = table.select(["dataset", "record_id", "window", "paced"]).to_pandas()
+    windows = windows.drop_duplicates(["dataset", "record_id", "window"])
+    return [("paced", f"{int(windows['paced'].sum())} of {len(windows)} windows of records")]
 
 
 def _flat(table: pa.Table, column: str) -> npt.NDArray[Any]:
@@ -284,7 +294,8 @@ def _token_row(row: dict[str, Any]) -> tuple[str, str]:
     chars = event_characters(decode(row["words"]))
     if row["error"]:
         return chars, f"failed: {row['error']}"
-    return chars, f"{row['n_beats']} beats, {row['n_q_peaks']} Q peaks, {len(row['words'])} words"
+    said = f"{row['n_beats']} beats, {row['n_q_peaks']} Q peaks, {len(row['words'])} words"
+    return chars, said + (f", paced, {row['n_spikes']} spikes" if row.get("paced") else "")
 
 
 def _prediction_row(row: dict[str, Any]) -> tuple[str, str]:

@@ -689,8 +689,8 @@ def _stream_tables(paths: Sequence[Path]) -> str:
             f"Martinez tolerances and 150 ms; {rows['split'].iloc[0]} split, "
             f"{_count(rows['n_records'], 'record')}, no seed; in brackets 95 % intervals by "
             "bootstrap over the records. Q-loss: share of NeuroKit's Q peaks whose beat has no Q "
-            "in the stream. Times are of the machine of this run: ms for a lead of one window, from "
-            "signal to words, beside NeuroKit alone."
+            "in the stream. Times are of the machine of this run: ms for a lead of one window, "
+            "from signal to words, beside NeuroKit alone."
         )
         html += heading + _table(caption, head, body)
     return html

@@ -1,10 +1,13 @@
 """Print an artefact for a person: what it is, what it holds, and strips as timed text."""
 
+import difflib
+import html
 import json
 import os
+import re
 import shutil
 import sys
-from collections import Counter
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,49 +20,67 @@ from safetensors import SafetensorError, safe_open
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet, read_tsv
 from openecg.parquet_text import kind_of, record_lines, table_lines
-from openecg.table_text import cut, cut_left, metric_table, wrapped
+from openecg.table_text import GAP, aligned, cut, cut_left, metric_table, wrapped
 
 PIPE_WIDTH = 80
 LEAST_WIDTH = 40
-MOST_ROWS = 40  # of a metric table: about a screen
+MOST_ROWS = 40  # of a metric table, or of a list: about a screen
+MOST_LINES = 200  # of a text
 PARQUET_MAGIC = b"PAR1"
-METADATA = "openecg"  # the entry of a checkpoint that holds its setting
+ZIP_MAGIC = b"PK\x03\x04"
 ASCII = str.maketrans({"…": "~", "·": ".", "µ": "u"})
 
 
 def show(
-    *, path: Path, record: str | None = None, lead: str | None = None, width: int | None = None
+    *,
+    path: Path,
+    record: str | None = None,
+    lead: str | None = None,
+    where: list[str] | None = None,
+    rows: int | None = None,
+    width: int | None = None,
 ) -> None:
     """Print an artefact of the pipeline for a person.
 
     Parameters
     ----------
     path : Path
-        Parquet (index, records, shard, tokens, predictions or any other), TSV table, checkpoint
-        or YAML file. Its content tells which.
+        Parquet (index, records, shard, tokens, predictions or any other), TSV table, safetensors,
+        YAML, zip, SVG or HTML file, log or any other text. Its content tells which.
     record : str or None
         Print the strips of this record as timed text instead.
     lead : str or None
         Of this lead only.
+    where : list of str or None
+        Of a TSV table only the rows in which these hold: ``column=value``, as the table has it.
+    rows : int or None
+        How many rows of a table, members of a zip, tensors or lines of text to print at most;
+        ``None`` is 40, or 200 lines of text. Of a text the last ones are printed.
     width : int or None
         Most characters of a line; ``None`` is the width of the terminal, or 80 without one.
 
     Raises
     ------
     ConfigError
-        If ``width`` is below 40, or ``lead`` is given without ``record``.
+        If ``width`` is below 40, ``rows`` below 1, ``lead`` is given without ``record``, or
+        ``where`` for no table or a column that it lacks.
     DataError
-        If the file is of none of these kinds or damaged, or holds no such record or lead.
+        If the file is of none of these kinds or damaged, or holds no such record, lead or row.
     """
     if width is None:
         terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
         width = max(terminal, LEAST_WIDTH)
     if width < LEAST_WIDTH:
         raise ConfigError(f"width must be {LEAST_WIDTH} or more, got {width}")
+    if rows is not None and rows < 1:
+        raise ConfigError(f"rows must be 1 or more, got {rows}")
     if lead is not None and record is None:
         raise ConfigError(f"lead {lead!r} of which record? Give the record as well")
     colour = wants_colour(os.environ, terminal=sys.stdout.isatty())
-    _write(describe(path, record=record, lead=lead, width=width, colour=colour))
+    lines = describe(
+        path, record=record, lead=lead, where=where, rows=rows, width=width, colour=colour
+    )
+    _write(lines)
 
 
 def wants_colour(environment: Mapping[str, str], *, terminal: bool) -> bool:
@@ -72,7 +93,14 @@ def wants_colour(environment: Mapping[str, str], *, terminal: bool) -> bool:
 
 
 def describe(
-    path: Path, *, record: str | None, lead: str | None, width: int, colour: bool
+    path: Path,
+    *,
+    record: str | None = None,
+    lead: str | None = None,
+    where: list[str] | None = None,
+    rows: int | None = None,
+    width: int,
+    colour: bool,
 ) -> list[str]:
     """Give the lines that `show` prints; parameters and errors as there."""
     try:
@@ -81,6 +109,8 @@ def describe(
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    most = rows or MOST_ROWS
+    is_table = False
     if start[:4] == PARQUET_MAGIC:
         table = read_parquet(path)
         kind = kind_of(table)
@@ -93,56 +123,156 @@ def describe(
             )
     elif record is not None:
         raise DataError(f"{path}: holds no strips; shards, records, tokens and predictions do")
+    elif start[:4] == ZIP_MAGIC:
+        title, body = _zip(path, most, width)
     elif len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < size:
-        title, body = "Checkpoint: weights of a model and its setting", _checkpoint(path, width)
+        title, body = "Weights, and what is noted with them", _safetensors(path, most, width)
     else:
-        title, body = _text_file(path, width)
+        text = _text_of(path)
+        is_table = path.suffix != ".log" and "\t" in text.partition("\n")[0]
+        if is_table:
+            title, body = _table(path, where or [], most, width)
+        else:
+            title, body = _text(path, text, rows or MOST_LINES, width)
+    if where and not is_table:
+        raise ConfigError(f"{path}: where chooses rows of TSV tables, which this is not")
     return [cut_left(str(path), width), *wrapped(title, width), "", *body]
 
 
-def _checkpoint(path: Path, width: int) -> list[str]:
+def _safetensors(path: Path, most: int, width: int) -> list[str]:
     """Describe a safetensors file by its header; the weights are not read."""
     try:
         with safe_open(path, framework="np") as opened:
-            content = json.loads((opened.metadata() or {}).get(METADATA, "{}"))
-            names = list(opened.keys())
-            sizes = {n: int(np.prod(opened.get_slice(n).get_shape(), dtype=int)) for n in names}
-    except (SafetensorError, OSError, ValueError) as error:
+            noted = opened.metadata() or {}
+            tensors = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            shapes = {name: tensor.get_shape() for name, tensor in tensors.items()}
+            types = {name: str(tensor.get_dtype()) for name, tensor in tensors.items()}
+    except (SafetensorError, OSError) as error:
         raise DataError(f"{path}: not a readable safetensors file: {error}") from error
-    blocks: Counter[str] = Counter()
-    for name, size in sizes.items():
-        blocks[name.split(".")[0]] += size
-    said = ", ".join(f"{name} {count:,}" for name, count in blocks.items())
-    lines = [f"{sum(sizes.values()):,} parameters in {len(sizes)} tensors", *wrapped(said, width)]
-    return [*lines, "", *_yaml_lines(content, width)]
+    sizes = {name: int(np.prod(shape, dtype=int)) for name, shape in shapes.items()}
+    lines = [f"{sum(sizes.values()):,} numbers in {len(sizes)} tensors", ""]
+    for name, text in sorted(noted.items()):
+        try:
+            content = json.loads(text)
+        except ValueError:
+            content = text
+        if isinstance(content, dict):
+            inside = [GAP + line for line in _yaml_lines(content, width - len(GAP))]
+            lines += [cut(f"{name}:", width), *inside, ""]
+        else:
+            lines += [*wrapped(f"{name}: {content}", width, GAP), ""]
+    cells = [["tensor", "type", "shape"]]
+    for name in list(sizes)[:most]:
+        shape = " x ".join(map(str, shapes[name])) or "one number"
+        cells.append([name, types[name], shape])
+    lines += aligned(cells, right=[False] * 3, width=width)
+    return lines + _left_out(len(sizes) - most, "last", len(sizes), "tensors")
 
 
-def _text_file(path: Path, width: int) -> tuple[str, list[str]]:
-    """Describe a TSV table or a YAML file."""
-    wrong = (
-        f"{path}: nothing to show; show reads Parquet, TSV, YAML and safetensors of this project"
-    )
+def _zip(path: Path, most: int, width: int) -> tuple[str, list[str]]:
+    """List the members of a zip with their sizes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a readable zip: {error}") from error
+    total = sum(info.file_size for info in members)
+    title = f"Zip: {len(members)} files, {_size(total)} unpacked"
+    sizes = [_size(info.file_size) for info in members[:most]]
+    wide = max(map(len, sizes), default=0)
+    lines = [
+        f"{size:>{wide}}{GAP}{cut_left(info.filename, width - wide - len(GAP))}"
+        for size, info in zip(sizes, members, strict=False)
+    ]
+    return title, lines + _left_out(len(members) - most, "last", len(members), "files")
+
+
+def _left_out(n: int, which: str, total: int, what: str) -> list[str]:
+    return ["", f"left out: the {which} {n} of {total} {what}"] if n > 0 else []
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.1f} kB"
+
+
+def _text_of(path: Path) -> str:
+    """Read a text, or say that there is nothing to show."""
     try:
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{wrong}; this is no text") from error
-    lines = text.splitlines()
-    if lines and "\t" in lines[0]:
-        try:
-            frame = read_tsv(path)
-        except (ValueError, pd.errors.ParserError) as error:
-            why = " ".join(str(error).split())
-            raise DataError(f"{path}: not a readable TSV table: {why}") from error
-        title = f"Table: {len(frame)} rows of {frame.shape[1]} columns"
-        return title, metric_table(frame, width=width, most_rows=MOST_ROWS)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise DataError(
+            f"{path}: nothing to show; show reads text, Parquet, safetensors and zip, this is other"
+        )
+    return text
+
+
+def _table(path: Path, where: list[str], most: int, width: int) -> tuple[str, list[str]]:
+    """Describe a TSV table."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(wrong) from error
-    if not isinstance(content, dict):
-        raise DataError(wrong)
-    setting = {"train_on", "model", "training"} <= content.keys()
-    return "Setting of a model" if setting else "YAML file", _yaml_lines(content, width)
+        frame = read_tsv(path)
+    except (ValueError, pd.errors.ParserError) as error:
+        why = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable TSV table: {why}") from error
+    title = f"Table: {len(frame)} rows of {frame.shape[1]} columns"
+    for condition in where:
+        frame = _rows_where(path, frame, condition)
+    if where:
+        title += f"; {len(frame)} with {' and '.join(where)}"
+    return title, metric_table(frame, width=width, most_rows=most)
+
+
+def _rows_where(path: Path, frame: pd.DataFrame, condition: str) -> pd.DataFrame:
+    """Keep the rows in which ``column=value`` holds."""
+    column, equals, value = condition.partition("=")
+    if not equals or column not in frame:
+        near = difflib.get_close_matches(column, list(map(str, frame)), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(map(str, frame))}"
+        raise ConfigError(f"{path}: where {condition!r}: no column=value of this table; {hint}")
+    values = frame[column]
+    if _is_float(value) and pd.api.types.is_numeric_dtype(values):
+        kept = frame[values == float(value)]
+    else:
+        kept = frame[values.fillna("").astype(str) == value]
+    if kept.empty:
+        there = list(dict.fromkeys(values.astype(str)))
+        near = difflib.get_close_matches(value, there, n=5, cutoff=0) if len(there) > 5 else there
+        raise DataError(f"{path}: no row where {condition}; there are {', '.join(near)}")
+    return kept
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(path: Path, text: str, most: int, width: int) -> tuple[str, list[str]]:
+    """Describe YAML, a page or a figure, or print the text itself."""
+    page = re.match(r"\s*(<\?xml.*?\?>\s*)?(<!DOCTYPE[^>]*>\s*)?<(html|svg)\b", text, re.I | re.S)
+    if page:
+        kind = {"html": "HTML page", "svg": "SVG figure"}[page[3].lower()]
+        found = re.search(r"<title\b[^>]*>(.*?)</title>", text, re.I | re.S)
+        named = " ".join(html.unescape(found[1]).split()) if found else "without a title"
+        body = [f"{_size(len(text.encode()))}, to be seen in a browser", ""]
+        return kind, body + wrapped(f"title: {named}" if found else named, width, GAP)
+    if path.suffix != ".log":
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError:
+            content = None
+        if isinstance(content, dict):
+            setting = {"train_on", "model", "training"} <= content.keys()
+            return "Setting of a model" if setting else "YAML file", _yaml_lines(content, width)
+    lines = text.splitlines()
+    if not lines:
+        return "Empty file", []
+    body = [part for line in lines[-most:] for part in wrapped(line, width, GAP) or [""]]
+    left_out = _left_out(len(lines) - most, "first", len(lines), "lines")
+    return f"Text: {len(lines)} lines", [*left_out[1:], *left_out[:1], *body]
 
 
 def _yaml_lines(content: Mapping[str, Any], width: int) -> list[str]:

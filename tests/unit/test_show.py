@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from openecg import show as module
 from openecg.__main__ import main
 from openecg.codec import encode
 from openecg.errors import ConfigError, DataError
+from openecg.files import write_tsv
 from openecg.parquet_text import kind_of
 from openecg.show import describe, wants_colour
 from openecg.strip_text import (
@@ -52,8 +54,14 @@ TOKENS = pa.schema(
 )
 
 
-def plain(path: Path, record: str | None = None, lead: str | None = None, width: int = 80) -> str:
-    lines = describe(path, record=record, lead=lead, width=width, colour=False)
+def plain(
+    path: Path,
+    record: str | None = None,
+    lead: str | None = None,
+    width: int = 80,
+    **more: Any,
+) -> str:
+    lines = describe(path, record=record, lead=lead, width=width, colour=False, **more)
     assert all(len(line) <= width for line in lines)
     return "\n".join(lines)
 
@@ -81,14 +89,23 @@ def shard(tmp_path: Path) -> Path:
     return write_rows(rows, tmp_path / "shard")
 
 
-def test_a_shard_is_told_with_its_counts(shard: Path) -> None:
-    text = plain(shard)
+def test_a_shard_is_told_with_its_counts(tmp_path: Path) -> None:
+    """Four real records of two leads, one of them with two windows, and a simulated one."""
+    rows = [row | {"paced": row["record_id"] == "3"} for row in shard_rows(records=4)]
+    rows += [row | {"window": 1} for row in rows[:2]]
+    rows += shard_rows(records=1, leads=1, dataset="simulated_x", split="validation")
+    marks = {"wave_kind": [1, 2], "on_ms": [40.0, np.nan], "peak_ms": [60.0, 140.0]}
+    marks |= {"off_ms": [99.0, 180.0]}
+    text = plain(write_rows([row | marks for row in rows], tmp_path / "shard"))
+    facts = dict(re.findall(r"^(\S[\w ]*?)  +(\S.*)$", text.split("\ncolumn")[0], re.M))
     assert "Shard: windows of leads" in text
-    assert "8 of 4 records and 2 leads" not in text
-    assert "8 of 4 records and 8 leads" in text
-    assert "train: 4 records, 8 rows" in text
-    assert "8 P, 8 QRS, 0 T; 8 without onset, 0 without end" in text
-    assert "simulated" not in text
+    assert facts["data set"] == "made_up, simulated_x (simulated)"
+    assert facts["rows"] == "11 of 5 records and 9 leads"
+    assert facts["split"] == "train: 4 records, 10 rows; validation: 1 record, 1 row"
+    assert facts["leads"] == "V1 V2"
+    assert facts["record ids"] == "0 1 2 3"
+    assert facts["rhythms"] == "not told 5; 1 paced"
+    assert facts["waves"] == "11 P, 11 QRS, 0 T; 11 without onset, 0 without end"
     for column in ("span_on_ms       float64          ms", "signal           list of float32  mV"):
         assert column in text
 
@@ -228,7 +245,7 @@ def test_long_stretches_of_nothing_become_a_line() -> None:
 
 
 def test_colour_adds_nothing_but_colour(tokens: Path) -> None:
-    args: dict[str, Any] = {"record": "7", "lead": None, "width": 80}
+    args: dict[str, Any] = {"record": "7", "width": 80}
     coloured = "\n".join(describe(tokens, **args, colour=True))
     assert "\033[31mrr\033[0m" in coloured
     assert re.sub(r"\033\[[0-9;]*m", "", coloured) == plain(tokens, "7")
@@ -277,8 +294,18 @@ def test_a_metric_table_is_aligned_and_says_once_what_is_the_same() -> None:
     assert len({len(row) for row in rows}) == 1
 
 
+def test_a_value_with_other_bounds_is_not_the_same_in_every_row() -> None:
+    frame = pd.DataFrame({"wave": ["P", "T"], "f1": 0.5, "f1_lo": [0.4, 0.45], "f1_hi": 0.6})
+    text = "\n".join(metric_table(frame, width=80, most_rows=9))
+    assert "in every row" not in text
+    assert "0.500 [0.400, 0.600]" in text
+    assert "0.500 [0.450, 0.600]" in text
+    same = "\n".join(metric_table(frame.assign(f1_lo=0.4), width=80, most_rows=9))
+    assert "in every row: f1 0.500 [0.400, 0.600]" in same
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_a_metric_table_fits_and_names_what_it_leaves_out(width: int) -> None:
+def test_a_metric_table_fits_and_prints_all_columns(width: int) -> None:
     frame = scores(100)
     frame["a_very_long_column_of_numbers"] = np.arange(100)
     frame["another_long_column_of_numbers"] = np.arange(100)
@@ -286,11 +313,93 @@ def test_a_metric_table_fits_and_names_what_it_leaves_out(width: int) -> None:
     assert all(len(line) <= width for line in lines)
     text = "\n".join(lines)
     assert "left out: the last 90 of 100 rows" in text
-    for name in frame:
-        assert str(name) in text or str(name).endswith(("_lo", "_hi"))
     values = set(text.split())
+    for name in frame:
+        assert str(name) in values or str(name).endswith(("_lo", "_hi")) or name == "published"
     assert "QRS" in values
     assert "0.505" in values
+
+
+STREAMS = ("clean_prominence", "cwt", "dwt", "original", "peak", "prominence")
+
+
+def ablation() -> pd.DataFrame:
+    """The ablation table of LUDB in its real shape."""
+    rows: list[dict[str, Any]] = []
+    for stream in STREAMS:
+        for protocol in ("full_window", "annotated_span"):
+            n = len(rows)
+            row: dict[str, Any] = {"dataset": "ludb", "split": "validation"}
+            row |= {"system": f"nk_{stream}", "protocol": protocol}
+            row |= {"method": "dwt" if stream == "original" else stream, "pacer": "coincidence"}
+            row |= {"grid": "nearest", "n_streams": 492, "n_failed": int(n < 10)}
+            why = "1 x ValueError: cannot convert float NaN to integer" if n < 10 else None
+            row |= {"failures": why, "n_q_peaks": 5000 + n, "n_q_lost": 300 + n}
+            row |= {"q_loss": 0.07 + n / 1000, "q_loss_events": 0.0509 if n == 7 else None}
+            row |= {"n_records": 41}
+            row |= {f"f1_{wave}": 0.5 + n / 1000 for wave in ("P", "QRS", "T", "mean_wave")}
+            row |= {"f1_mean_wave_lo": 0.45, "f1_mean_wave_hi": 0.61 + n / 1000}
+            for tolerance in ("martinez", "150ms"):
+                row |= {f"{tolerance}_macro": 0.7 + n / 1000, f"{tolerance}_macro_lo": 0.65}
+                row |= {f"{tolerance}_macro_hi": 0.75}
+                for name in ("P_on", "P_off", "QRS_on", "QRS_off", "T_on", "T_off"):
+                    row[f"{tolerance}_{name}"] = 0.8 + n / 1000
+            row |= {"n_timed": 24, "ms_per_lead": 31.26 + n, "neurokit_ms_per_lead": 30.0}
+            rows.append(row | {"ratio": 1.021 + n / 1000})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_an_ablation_table_shows_all_its_results(width: int) -> None:
+    frame = ablation()
+    assert frame.shape == (12, 43)
+    lines = metric_table(frame, width=width, most_rows=40)
+    assert all(len(line) <= width for line in lines)
+    text = "\n".join(lines)
+    for name in frame:
+        assert re.search(rf"(?<!\w){name}(?!\w)", text) or name.endswith(("_lo", "_hi")), name
+    assert "0.703 [0.650, 0.750]" in text
+    for value in ("0.811", "0.081", "42.26", "1.032"):
+        assert value in text.split(), value
+    # Keys stand beside each block of columns.
+    blocks = re.split(r"\n\n(?=(?:system|protocol) )", text)[1:]
+    assert len(blocks) > 2
+    for block in blocks:
+        assert all(f"nk_{stream}" in block for stream in STREAMS)
+        assert block.count("full_window") == block.count("annotated_span") == 6
+    # Numbers come first; free text is cut, and moves no column.
+    assert text.index("ratio") < text.index("failures")
+    assert "1 x ValueError: cannot conv…" in text
+
+
+def test_rows_are_told_apart_by_the_fewest_keys() -> None:
+    lines = metric_table(ablation(), width=80, most_rows=40)
+    head = next(line for line in lines if line.startswith("system"))
+    assert head.split()[:3] == ["system", "protocol", "n_failed"]
+
+
+def test_known_numbers_keep_their_tag_and_source() -> None:
+    frame = pd.DataFrame(
+        {
+            "metric": ["f1", "f1", "median_ms", "median_ms"],
+            "feature": ["P", "T", "QRS_on", "T_on"],
+            "value": [0.4916, 0.5, 6.0, 31.25],
+            "known": [0.492, np.nan, 6.0, np.nan],
+            "source": ["spec 8.1", None, "spec 3.5", None],
+            "tag": ["[pub]", None, "[ours]", None],
+        }
+    )
+    lines = metric_table(frame, width=80, most_rows=2)
+    text = "\n".join(lines)
+    assert "0.492 [pub] (1)" in text
+    assert "(1) spec 8.1" in lines
+    assert "spec 3.5" not in text
+    assert "source" not in text
+    whole = "\n".join(metric_table(frame, width=80, most_rows=9))
+    # Decimals are those that the metric needs.
+    assert re.search(r"f1 +P +0\.492 +0\.492 \[pub\] \(1\)", whole)
+    assert re.search(r"median_ms +QRS_on +6\.00 +6 \[ours\] \(2\)", whole)
+    assert re.search(r"median_ms +T_on +31\.25 ", whole)
 
 
 def test_long_keys_become_headings_and_stay_whole() -> None:
@@ -306,14 +415,93 @@ def test_a_table_without_rows_is_its_head(tmp_path: Path) -> None:
     assert "Table: 0 rows of 2 columns" in plain(tmp_path / "t")
 
 
-def test_a_checkpoint_is_its_setting_and_size(tmp_path: Path) -> None:
+def test_weights_are_their_notes_and_tensors(tmp_path: Path) -> None:
     weights = {"stem.weight": np.zeros((4, 3), np.float32), "head.bias": np.zeros(4, np.float32)}
     content = {"name": "F", "setting": {"model": {"d_model": 8}}}
-    save_file(weights, tmp_path / "any", {"openecg": json.dumps(content)})
+    noted = {"openecg": json.dumps(content), "run": "by hand"}
+    save_file(weights, tmp_path / "any", noted)
     text = plain(tmp_path / "any")
-    assert "16 parameters in 2 tensors" in text
-    assert "stem 12" in text
+    assert "16 numbers in 2 tensors" in text
     assert "d_model: 8" in text
+    assert "run: by hand" in text
+    assert re.search(r"stem\.weight +F32 +4 x 3", text)
+    assert "left out: the last 1 of 2 tensors" in plain(tmp_path / "any", rows=1)
+    save_file(weights, tmp_path / "bare")
+    assert "head.bias" in plain(tmp_path / "bare")
+
+
+def test_a_zip_is_its_members(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z", "w") as archive:
+        archive.writestr("data/1.dat", b"x" * 2500)
+        archive.writestr("RECORDS", b"1\n")
+    text = plain(tmp_path / "z")
+    assert "Zip: 2 files, 2.5 kB unpacked" in text
+    assert "2.5 kB  data/1.dat" in text
+    assert "left out: the last 1 of 2 files" in plain(tmp_path / "z", rows=1)
+
+
+def test_a_log_is_its_last_lines_wrapped(tmp_path: Path) -> None:
+    lines = [f"12:00:{i:02d} INFO key: value {i} and {'more words ' * 9}" for i in range(9)]
+    (tmp_path / "a.log").write_text("\n".join(["tab\tin it", *lines]) + "\n")
+    text = plain(tmp_path / "a.log", rows=3)
+    assert "Text: 10 lines" in text
+    assert "left out: the first 7 of 10 lines" in text
+    assert "value 6" in text
+    assert "value 5" not in text
+    assert re.search(r"\n  (more|words) ", text)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "title"),
+    [
+        ("<!DOCTYPE html>\n<html><head><title>A &amp;\nB</title></head>", "HTML page", "A & B"),
+        ('<?xml version="1.0"?>\n<svg width="9"><title>Rules</title></svg>', "SVG figure", "Rules"),
+        ("<svg></svg>", "SVG figure", "without a title"),
+    ],
+)
+def test_pages_and_figures_are_their_kind_size_and_title(
+    tmp_path: Path, content: str, kind: str, title: str
+) -> None:
+    (tmp_path / "f").write_text(content)
+    text = plain(tmp_path / "f")
+    assert kind in text
+    assert "0.1 kB" in text or "0.0 kB" in text
+    assert title in text
+
+
+def test_rows_of_a_table_can_be_chosen(tmp_path: Path) -> None:
+    write_tsv(ablation(), tmp_path / "t.tsv")
+    path = tmp_path / "t.tsv"
+    text = plain(path, where=["system=nk_original", "protocol=annotated_span"])
+    title = "12 rows of 43 columns; 1 with system=nk_original and protocol=annotated_span"
+    assert title in " ".join(text.split())
+    assert "1 x ValueError: cannot convert float NaN to integer" in text  # one row is not cut
+    assert "nk_dwt" not in text
+    assert re.search(r"q_loss_events +0\.051", text)
+    assert "q_loss_events" in plain(path, where=["n_q_peaks=5007"])
+    assert "left out: the last 10 of 12 rows" in plain(path, rows=2)
+    with pytest.raises(ConfigError, match=r"where 'sytem=x': .*did you mean 'system'"):
+        plain(path, where=["sytem=x"])
+    with pytest.raises(ConfigError, match="no column=value of this table"):
+        plain(path, where=["system"])
+    with pytest.raises(DataError, match="no row where system=nk_orginal; there are nk_original, "):
+        plain(path, where=["system=nk_orginal"])
+
+
+def test_rows_are_chosen_of_tables_only(tokens: Path) -> None:
+    with pytest.raises(ConfigError, match="where chooses rows of TSV tables"):
+        plain(tokens, where=["lead=II"])
+    with pytest.raises(ConfigError, match="rows must be 1 or more, got 0"):
+        module.show(path=tokens, rows=0)
+
+
+def test_the_command_takes_several_conditions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tsv(ablation(), tmp_path / "t.tsv")
+    conditions = ["system=nk_dwt", "protocol=full_window"]
+    assert main(["show", str(tmp_path / "t.tsv"), "--rows", "3", "--where", *conditions]) == 0
+    assert "1 with system=nk_dwt and protocol=full_window" in capsys.readouterr().out
 
 
 def test_a_setting_is_told_from_other_yaml(tmp_path: Path) -> None:
@@ -326,12 +514,11 @@ def test_a_setting_is_told_from_other_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04\xff\xfe\xfd", "nothing to show"),
+        (b"PK\x03\x04\xff\xfe\xfd", "not a readable zip"),
+        (b"\x93NUMPY\xff\xfe\xfd", "nothing to show"),
+        (b"text with a \0 in it", "nothing to show"),
         (b"PAR1 and then nothing", "not a readable Parquet file"),
         (b"\x08\0\0\0\0\0\0\0{broken}", "not a readable safetensors file"),
-        (b"just a sentence", "nothing to show"),
-        (b"", "nothing to show"),
-        (b"{[}", "nothing to show"),
         (b"a\tb\n1\t2\t3\t4\n1\t2\n1\t2\t3\t4\t5\n", "not a readable TSV table"),
     ],
 )
@@ -342,6 +529,25 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, content: bytes, mes
     assert "\n" not in str(raised.value)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         plain(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("just a sentence", "just a sentence"), ("{[}", "{[}"), ("", "Empty file"), ("- 1", "- 1")],
+)
+def test_any_other_text_is_printed(tmp_path: Path, content: str, text: str) -> None:
+    (tmp_path / "file").write_text(content)
+    assert text in plain(tmp_path / "file")
+
+
+def test_tokens_say_who_is_paced(tmp_path: Path) -> None:
+    schema = pa.schema([*TOKENS, ("n_spikes", pa.int32()), ("paced", pa.bool_())])
+    rows = [token_row(n_spikes=7, paced=True), token_row(lead="V1", n_spikes=0, paced=True)]
+    rows += [token_row(record_id="8", n_spikes=0, paced=False)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "t")
+    assert "1 of 2 windows of records" in plain(tmp_path / "t")
+    assert "paced, 7 spikes" in plain(tmp_path / "t", "7", "II")
+    assert "spikes" not in plain(tmp_path / "t", "8")
 
 
 def test_a_stream_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
