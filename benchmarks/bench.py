@@ -1,10 +1,12 @@
 """Throughput of the codec, tokenising, scoring, reading and training: ``make bench``.
 
-Prints tables and writes nothing. Those of codec, tokenising and scoring are of processor time on
-one core, medians of rounds; reading and training are by the clock.
+Prints tables and writes nothing; ends with exit code 1 if codec or tokenising do not keep their
+limits. Times of codec, tokenising and scoring are of the processor on one core, medians of rounds,
+of tokenising all rounds together; reading and training are by the clock.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,36 +14,40 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from benchmarks.scoring import scoring_rows
 from benchmarks.training import reading_rows, training_rows
 from openecg.codec import decode, decode_many, encode, encode_many
-from openecg.delineate import METHODS
 from openecg.leads import LEADS
 from openecg.simulation import KINDS, simulate_strip
-from openecg.speed import read_strips, time_tokens
+from openecg.speed import ROUNDS, STRIP_S, read_strips, time_tokens
 from openecg.table_text import aligned
 from openecg.tokens import tokenize_strip
 
+CONFIG = Path(__file__).parents[1] / "workflow_config.yaml"
 FS_HZ = 500.0
-STRIP_S = 10
-PACER = "coincidence"
 SHARD_LEADS = 3000  # a shard of LUDB holds 300; more give a steadier clock
 CODEC_ROUNDS = 7
-ROUNDS = (4, 40)  # fewest and most; even, so that both go first equally often
+MOST_ROUNDS = 40
 WIDTH = 100
+LEAST_LEADS_PER_S = 1000  # of the codec, each way
+MOST_RATIO = 1.15  # of tokenising to bare NeuroKit
+VERDICTS = {True: "kept", False: "NOT KEPT"}
 
 Floats = npt.NDArray[np.float64]
+Streams = dict[str, dict[str, str]]
 
 
-def main() -> None:
-    """Read the options, run the benchmarks, print their tables."""
+def main(argv: list[str] | None = None) -> int:
+    """Read the options, run the benchmarks, print their tables; 1 if a limit is not kept."""
     parser = argparse.ArgumentParser("python -m benchmarks.bench", description=__doc__)
     parser.add_argument("--records", type=Path, help="records Parquet; simulated ones without it")
     parser.add_argument("--zip", type=Path, help="zip in the layout of LUDB; simulated without it")
     parser.add_argument("--leads", type=int, default=24, help="leads to tokenise, whole records")
-    parser.add_argument("--seconds", type=float, default=12, help="about so long for each method")
-    options = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=12, help="about so long for each stream")
+    options = parser.parse_args(argv)
+    streams = yaml.safe_load(CONFIG.read_text())["streams"]
     if options.records is None:
         strips, fs_hz, data = simulated_strips(options.leads), FS_HZ, "simulated records"
     else:
@@ -49,12 +55,17 @@ def main() -> None:
         data = f"records of {options.records}"
     n_leads = sum(map(len, strips))
     print(f"{len(strips)} {data}: {n_leads} leads of {STRIP_S} s at {fs_hz:g} Hz\n")
-    print_table(codec_rows(strips, fs_hz=fs_hz))
+    codec, codec_kept = codec_rows(strips, fs_hz=fs_hz)
+    print_table(codec)
     print()
-    print_table(token_rows(strips, fs_hz=fs_hz, seconds=options.seconds))
+    tokens, tokens_kept = token_rows(strips, streams, fs_hz=fs_hz, seconds=options.seconds)
+    print_table(tokens)
     for rows in (scoring_rows, lambda: reading_rows(options.zip), training_rows):
         print()
         print_table(rows())
+    kept = codec_kept and tokens_kept
+    print(f"\nlimits: {VERDICTS[kept]}")
+    return 0 if kept else 1
 
 
 def simulated_strips(leads: int) -> list[Floats]:
@@ -74,19 +85,17 @@ def simulated_strips(leads: int) -> list[Floats]:
     ]
 
 
-def codec_rows(strips: list[Floats], *, fs_hz: float) -> list[list[str]]:
+def codec_rows(strips: list[Floats], *, fs_hz: float) -> tuple[list[list[str]], bool]:
     """Time the codec on the streams of the strips, repeated to a large shard."""
-    found = [
-        row["words"]
-        for strip in strips
-        for row in tokenize_strip(strip, fs_hz=fs_hz, method="prominence", pacer=PACER)
-    ]
+    ways = {"method": "prominence", "pacer": "coincidence", "grid": "nearest"}
+    found = [row["words"] for strip in strips for row in tokenize_strip(strip, fs_hz=fs_hz, **ways)]
     streams = [found[i % len(found)] for i in range(SHARD_LEADS)]
     events = [decode(words) for words in streams]
     words = np.concatenate(streams)
     offsets = np.cumsum([0, *map(len, streams)])
     symbols, ms, ends = decode_many(words, offsets)
-    rows = [["codec", "leads of 10 s per second", "lowest and highest round"]]
+    head = ["codec", "leads of 10 s per second", "lowest and highest round", "limit", "verdict"]
+    rows, verdicts = [head], []
     for name, work in (
         ("encode, each lead alone", lambda: [encode(each) for each in events]),
         ("decode, each lead alone", lambda: [decode(each) for each in streams]),
@@ -94,30 +103,37 @@ def codec_rows(strips: list[Floats], *, fs_hz: float) -> list[list[str]]:
         ("decode, whole shard", lambda: decode_many(words, offsets)),
     ):
         rate = SHARD_LEADS / _seconds(work, CODEC_ROUNDS)
-        rows.append([name, f"{np.median(rate):,.0f}", f"{rate.min():,.0f} to {rate.max():,.0f}"])
-    return rows
+        verdicts.append(bool(np.median(rate) >= LEAST_LEADS_PER_S))
+        cells = [f"{np.median(rate):,.0f}", f"{rate.min():,.0f} to {rate.max():,.0f}"]
+        rows.append([name, *cells, f"at least {LEAST_LEADS_PER_S:,}", VERDICTS[verdicts[-1]]])
+    return rows, all(verdicts)
 
 
-def token_rows(strips: list[Floats], *, fs_hz: float, seconds: float) -> list[list[str]]:
-    """Time tokenising by each NeuroKit method beside the bare calls; fast ones in more rounds."""
-    head = ["tokenising by", "ms per lead", "bare NeuroKit", "ratio", "lowest and highest round"]
-    rows = [[*head, "rounds"]]
-    for method in METHODS:
-        probe = time_tokens(strips[:1], fs_hz=fs_hz, method=method, pacer=PACER, rounds=1)
+def token_rows(
+    strips: list[Floats], streams: Streams, *, fs_hz: float, seconds: float
+) -> tuple[list[list[str]], bool]:
+    """Time each token stream beside the bare calls of NeuroKit; fast ones in more rounds."""
+    head = ["tokenising", "ms per lead", "bare NeuroKit", "ratio", "lowest and highest round"]
+    rows, verdicts = [[*head, "rounds", "limit", "verdict"]], []
+    for name, ways in streams.items():
+        probe = time_tokens(strips[:1], fs_hz=fs_hz, **ways, rounds=1)
         round_s = float((probe.ours_s + probe.neurokit_s).sum()) * len(strips)
-        rounds = int(np.clip(seconds / round_s, *ROUNDS)) // 2 * 2
-        times = time_tokens(strips, fs_hz=fs_hz, method=method, pacer=PACER, rounds=rounds)
+        rounds = int(np.clip(seconds / round_s, ROUNDS, MOST_ROUNDS)) // 2 * 2
+        times = time_tokens(strips, fs_hz=fs_hz, **ways, rounds=rounds)
+        verdicts.append(times.ratio <= MOST_RATIO)
         rows.append(
             [
-                method,
+                name,
                 f"{times.ms_per_lead:.2f}",
                 f"{times.neurokit_ms_per_lead:.2f}",
                 f"{times.ratio:.3f}",
                 f"{times.ratios.min():.3f} to {times.ratios.max():.3f}",
                 f"{rounds}",
+                f"{MOST_RATIO}",
+                VERDICTS[verdicts[-1]],
             ]
         )
-    return rows
+    return rows, all(verdicts)
 
 
 def print_table(rows: list[list[str]]) -> None:
@@ -138,4 +154,4 @@ def _seconds(work: Callable[[], Any], rounds: int) -> Floats:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -362,11 +362,12 @@ def test_an_ablation_table_shows_all_its_results(width: int) -> None:
     for value in ("0.811", "0.081", "42.26", "1.032"):
         assert value in text.split(), value
     # Keys stand beside each block of columns.
-    blocks = re.split(r"\n\n(?=(?:system|protocol) )", text)[1:]
-    assert len(blocks) > 2
-    for block in blocks:
-        assert all(f"nk_{stream}" in block for stream in STREAMS)
-        assert block.count("full_window") == block.count("annotated_span") == 6
+    if width > 60:
+        blocks = re.split(r"\n\n(?=system )", text)[1:]
+        assert len(blocks) > 2
+        for block in blocks:
+            assert all(block.count(f"nk_{stream} ") == 2 for stream in STREAMS)
+            assert block.count("full_window") == block.count("annotated_span") == 6
     # Numbers come first; free text is cut, and moves no column.
     assert text.index("ratio") < text.index("failures")
     assert "1 x ValueError: cannot conv…" in text
