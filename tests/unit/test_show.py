@@ -368,9 +368,9 @@ def test_an_ablation_table_shows_all_its_results(width: int) -> None:
         for block in blocks:
             assert all(block.count(f"nk_{stream} ") == 2 for stream in STREAMS)
             assert block.count("full_window") == block.count("annotated_span") == 6
-    # Numbers come first; free text is cut, and moves no column.
-    assert text.index("ratio") < text.index("failures")
-    assert "1 x ValueError: cannot conv…" in text
+        # Numbers come first; free text is cut, and moves no column.
+        assert text.index("ratio") < text.index("failures")
+        assert "1 x ValueError: cannot conv…" in text
 
 
 def test_rows_are_told_apart_by_the_fewest_keys() -> None:
