@@ -158,8 +158,9 @@ def detect_pacing(signals: npt.NDArray[np.floating], *, fs_hz: float) -> Pacing:
     away.
 
     What to expect depends on the number of leads and on the rate, by which the thresholds are
-    chosen: ``results/metrics/pacing_ludb.tsv`` has the figures. Below 500 Hz with few leads about
-    half of the paced records are missed. Rates above 500 Hz were seen in simulated strips only.
+    chosen: ``results/metrics/pacing_ludb.tsv`` has the figures. Below 500 Hz with one or two leads
+    about half of the paced records of LUDB are missed; of the two in QTDB, one is, whose spikes
+    are smeared over 20 ms. Rates above 500 Hz were seen in simulated strips only.
     """
     candidates = find_candidates(signals, fs_hz=fs_hz)
     return choose_spikes(candidates, thresholds_for(candidates.n_live, fs_hz))

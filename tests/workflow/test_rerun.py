@@ -91,7 +91,12 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         # What reads records takes the columns of the index from index.py.
         ("openecg/index.py", "log = ", "spare = 1\nlog = ", {"index_records": 3, **RECORDS}),
         ("openecg/records.py", "log = ", "spare = 1\nlog = ", RECORDS),
-        ("openecg/pacing_table.py", "log = ", "spare = 1\nlog = ", {**PACING, **REPORT}),
+        (
+            "openecg/pacing_table.py",
+            "log = ",
+            "spare = 1\nlog = ",
+            {**PACING, "time_spikes": 1, "tabulate_stage1": 1, **REPORT},
+        ),
         ("openecg/rulegraph.py", "log = ", "spare = 1\nlog = ", {"draw_rule_graph": 1, **REPORT}),
         ("openecg/labeler.py", "import numpy", "import math\nimport numpy", TOKENS),
         ("openecg/stage2/losses.py", "import torch", "import math\nimport torch", MODELS),
@@ -100,7 +105,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "openecg/score.py",
             "import numpy",
             "import math\nimport numpy",
-            {"score_automatic": 1, **PACING, **SCORES},
+            {"score_automatic": 1, **PACING, "time_spikes": 1, **SCORES},
         ),
         ("openecg/bootstrap.py", "import numpy", "import math\nimport numpy", SCORES),
         (
@@ -113,8 +118,8 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
         (
             "workflow_config.yaml",
-            "dwt: {method: dwt, pacer: coincidence}",
-            "dwt: {method: dwt, pacer: high_pass}",
+            "dwt: {method: dwt, pacer: coincidence,",
+            "dwt: {method: dwt, pacer: high_pass,",
             {"write_tokens": 4, "predict_tokens": 3, "time_streams": 3, "score": 6, **TABLES},
         ),
         ("configs/tiny.yaml", "leads: 2", "leads: 3", {"time_streams": 3, **STAGE1, **REPORT}),
@@ -134,6 +139,12 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "0.492",
             "0.493",
             {"score_automatic": 1, "tabulate_stage1": 1, **REPORT},
+        ),
+        (
+            "openecg/goals.tsv",
+            "README of openecg",
+            "The README of openecg",
+            {"tabulate_stage1": 1, **REPORT},
         ),
         ("README.md", "", "More words.\n", {}),
     ],
@@ -163,6 +174,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "epochs of one setting",
         "strips",
         "published numbers",
+        "goals",
         "README",
     ],
 )
