@@ -94,7 +94,7 @@ def codec_rows(strips: list[Floats], *, fs_hz: float) -> tuple[list[list[str]], 
     words = np.concatenate(streams)
     offsets = np.cumsum([0, *map(len, streams)])
     symbols, ms, ends = decode_many(words, offsets)
-    head = ["codec", "leads of 10 s per second", "lowest and highest round", "limit", "verdict"]
+    head = ["codec", "leads of 10 s per second", "least and most", "limit", "verdict"]
     rows, verdicts = [head], []
     for name, work in (
         ("encode, each lead alone", lambda: [encode(each) for each in events]),
@@ -113,7 +113,7 @@ def token_rows(
     strips: list[Floats], streams: Streams, *, fs_hz: float, seconds: float
 ) -> tuple[list[list[str]], bool]:
     """Time each token stream beside the bare calls of NeuroKit; fast ones in more rounds."""
-    head = ["tokenising", "ms per lead", "bare NeuroKit", "ratio", "lowest and highest round"]
+    head = ["tokenising", "ms per lead", "NeuroKit", "ratio", "least and most"]
     rows, verdicts = [[*head, "rounds", "limit", "verdict"]], []
     for name, ways in streams.items():
         probe = time_tokens(strips[:1], fs_hz=fs_hz, **ways, rounds=1)

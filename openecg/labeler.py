@@ -1,6 +1,6 @@
 """Turn a delineation and pacer spikes into events."""
 
-from collections.abc import Sequence
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from openecg.cells import FORCED, GRIDS, NEAREST, fit_runs
 from openecg.codec import MS_PER_UNIT, Event, from_frames
 from openecg.delineate import Delineation
 
+# A Q in the symbols of a stream, also one that pacer spikes cut.
+Q_RUN = re.compile(b"%c(?:%c%c)*" % (vocab.ID_Q, vocab.ID_PACER_SPIKE, vocab.ID_Q))
 WIDE_QRS_MS = 120.0  # the usual limit of a normal QRS; shared facts, section 2.2
 
 
@@ -73,15 +75,13 @@ def label_events(
     lay = {NEAREST: on_grid, FORCED: on_forced_grid}[grid]
     if beats.n_beats == 0:
         return Labels(lay(np.full(n_samples, vocab.ID_UNK, dtype=np.uint8), fs_hz=fs_hz), 0)
-    symbols = label_waves(beats, n_samples=n_samples, fs_hz=fs_hz)
-    n_q = sum(
-        bool((symbols[first:end] == vocab.ID_Q).any())
-        for first, end, _, _ in _qrs_bounds(beats, n_samples)[0].tolist()
-    )
+    symbols, bounds = _draw_waves(beats, n_samples=n_samples, fs_hz=fs_hz)
+    n_before = np.concatenate([[0], np.cumsum(symbols == vocab.ID_Q)])
+    n_q = int(np.count_nonzero(n_before[bounds[:, 1]] > n_before[bounds[:, 0]]))
     symbols[spikes] = vocab.ID_PACER_SPIKE
     events = lay(symbols, fs_hz=fs_hz)
     # The grid may drop a Q that has no room.
-    n_kept = min(n_q, _n_runs([symbol for symbol, _ in events], vocab.ID_Q))
+    n_kept = min(n_q, len(Q_RUN.findall(bytes([symbol for symbol, _ in events]))))
     return Labels(events, int(np.count_nonzero(~np.isnan(beats.q_peak))) - n_kept)
 
 
@@ -101,17 +101,29 @@ def label_waves(beats: Delineation, *, n_samples: int, fs_hz: float) -> npt.NDAr
     outside the complex that this middle lies outside too. Then R reaches out to it, and there is no
     Q or S: the Q-loss of the reference system, which has the same rule.
     """
+    return _draw_waves(beats, n_samples=n_samples, fs_hz=fs_hz)[0]
+
+
+def _draw_waves(
+    beats: Delineation, *, n_samples: int, fs_hz: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Give the symbol of each sample, and where Q, R and S begin and S ends in each QRS."""
     symbols = np.full(n_samples, vocab.ID_ISO, dtype=np.uint8)
-    for symbol, on, off in (
-        (vocab.ID_P, beats.p_on, beats.p_off),
-        (vocab.ID_T, beats.t_on, beats.t_off),
-    ):
-        whole = ~np.isnan(on + off)
-        first, last = _inside(on[whole], n_samples), _inside(off[whole], n_samples)
-        for i, j in zip(first.tolist(), last.tolist(), strict=True):
+    ends = (beats.p_on, beats.p_off, beats.t_on, beats.t_off, beats.r_on, beats.r_off)
+    middles = ((beats.q_peak + beats.r_peak) // 2, (beats.r_peak + beats.s_peak) // 2)
+    marks = np.stack([*ends, *middles])
+    missing, at = np.isnan(marks), _inside(marks, n_samples)
+    for symbol, on in ((vocab.ID_P, 0), (vocab.ID_T, 2)):
+        whole = ~(missing[on] | missing[on + 1])
+        for i, j in at[on : on + 2, whole].T.tolist():
             symbols[i : j + 1] = symbol
 
-    bounds, undivided = _qrs_bounds(beats, n_samples)
+    whole = ~(missing[4] | missing[5])
+    first, last, q_end, s_start = at[4:, whole]
+    no_q, no_s = missing[6:, whole]
+    q_end, s_start = np.where(no_q, first, q_end), np.where(no_s, last + 1, s_start)
+    bounds = np.stack([first, q_end, s_start, last + 1], axis=1)
+    undivided = (np.isnan(beats.q_peak) & np.isnan(beats.s_peak))[whole]
     for (i, j, k, stop), is_whole in zip(bounds.tolist(), undivided.tolist(), strict=True):
         if is_whole and (stop - 1 - i) * 1000 / fs_hz > WIDE_QRS_MS:
             symbols[i:stop] = vocab.ID_WIDE_QRS
@@ -119,7 +131,7 @@ def label_waves(beats: Delineation, *, n_samples: int, fs_hz: float) -> npt.NDAr
         symbols[i:j] = vocab.ID_Q
         symbols[j:k] = vocab.ID_R
         symbols[k:stop] = vocab.ID_S
-    return symbols
+    return symbols, bounds
 
 
 def on_grid(symbols: npt.NDArray[np.uint8], *, fs_hz: float) -> list[Event]:
@@ -210,27 +222,6 @@ def _sample_of_unit(n_samples: int, per_unit: float) -> npt.NDArray[np.int64]:
     found: npt.NDArray[np.int64] = np.minimum(sample, n_samples - 1).astype(np.int64)
     found.flags.writeable = False
     return found
-
-
-def _qrs_bounds(
-    beats: Delineation, n_samples: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Give where Q, R and S begin and S ends in each QRS with both ends, and if Q and S lack."""
-    whole = ~np.isnan(beats.r_on + beats.r_off)
-    q, r, s = beats.q_peak[whole], beats.r_peak[whole], beats.s_peak[whole]
-    first, last = _inside(beats.r_on[whole], n_samples), _inside(beats.r_off[whole], n_samples)
-    q_end = np.where(np.isnan(q + r), first, _inside((q + r) // 2, n_samples))
-    s_start = np.where(np.isnan(r + s), last + 1, _inside((r + s) // 2, n_samples))
-    return np.stack([first, q_end, s_start, last + 1], axis=1), np.isnan(q) & np.isnan(s)
-
-
-def _n_runs(symbols: Sequence[int], symbol: int) -> int:
-    """Count the runs of a symbol; one that a pacer spike cuts in two is one."""
-    n, spike = 0, vocab.ID_PACER_SPIKE
-    for i, here in enumerate(symbols):
-        cut = i > 1 and symbols[i - 1] == spike and symbols[i - 2] == symbol
-        n += here == symbol and not cut
-    return n
 
 
 def _inside(samples: npt.NDArray[np.float64], n_samples: int) -> npt.NDArray[np.int64]:

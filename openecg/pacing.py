@@ -188,23 +188,24 @@ def find_candidates(signals: npt.NDArray[np.floating], *, fs_hz: float) -> Candi
         raise ValueError(f"signals must be of shape (leads, samples), got {signals.shape}")
     n_leads, n_samples = signals.shape
     values = signals.astype(np.float64)
-    values[~np.isfinite(values).all(axis=1)] = 0.0
+    values[~np.isfinite(values.sum(axis=1))] = 0.0
     heights = _heights(values, _samples(NEIGHBOUR_MS, fs_hz))
     live = heights.any(axis=1)
+    alive = values if live.all() else values[live]
     spots: list[int] = []
     kept: list[int] = []
     calm: list[float] = []
     leads: list[npt.NDArray[np.bool_]] = []
     height = sharpness = np.zeros(n_samples)
     if n_samples >= _samples(BEFORE_MS + AFTER_MS, fs_hz) and live.any():
-        height = heights[live].mean(axis=0)
+        height = heights.sum(axis=0) / live.sum()  # dead leads have none
         around = _largest_around(height, *_surround(fs_hz))
         sharpness = height / (around + NOISE_FLOOR_MV)
         high = np.where(height >= LOOSEST.height_mv, sharpness, 0.0)
         distance = 2 * _samples(ALIGN_MS, fs_hz)
         peaks, _ = find_peaks(high, height=LOOSEST.sharpness, distance=distance)
         for at in peaks.tolist():
-            quotient = _calm(values[live], at, fs_hz)
+            quotient = _calm(alive, at, fs_hz)
             if quotient <= LOOSEST.calm:
                 spot, shown = _localise(values, heights, height[at], at, fs_hz)
                 kept.append(at)
@@ -218,7 +219,7 @@ def find_candidates(signals: npt.NDArray[np.floating], *, fs_hz: float) -> Candi
         sharpness=sharpness[kept],
         height_mv=height[kept],
         calm=np.array(calm, dtype=np.float64),
-        beats=_find_beats(values[live], fs_hz) if enough else np.zeros(0, dtype=np.int64),
+        beats=_find_beats(alive, fs_hz) if enough else np.zeros(0, dtype=np.int64),
         n_live=int(live.sum()),
         fs_hz=fs_hz,
     )
@@ -274,8 +275,11 @@ def _heights(values: Floats, lag: int) -> Floats:
     """How far each sample lies from the mean of those ``lag`` before and after, per lead."""
     heights = np.zeros_like(values)
     if values.shape[1] > 2 * lag:
-        means = (values[:, 2 * lag :] + values[:, : -2 * lag]) / 2
-        heights[:, lag:-lag] = np.abs(values[:, lag:-lag] - means)
+        inner = heights[:, lag:-lag]
+        np.add(values[:, 2 * lag :], values[:, : -2 * lag], out=inner)
+        inner /= -2
+        inner += values[:, lag:-lag]
+        np.abs(inner, out=inner)
     return heights
 
 

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from openecg.cells import GRIDS
-from openecg.codec import encode_many, render_compact
+from openecg.codec import encode_many
 from openecg.delineate import METHODS, delineate
 from openecg.errors import ConfigError, DataError
 from openecg.files import list_values, read_parquet, write_parquet
 from openecg.labeler import label_events
 from openecg.pacer import HIGH_PASS_HZ, detect_spikes
 from openecg.pacing import LOWEST_FS_HZ, detect_pacing
+from openecg.vocab import ID_TO_CHAR
 from openecg.waves import Waves
 from openecg.windows import WindowRule, cut_windows
 
@@ -120,7 +121,7 @@ def tokenize_strip(
         streams.append(labels.events)
         rows.append(
             {
-                "compact": render_compact(labels.events),
+                "compact": "".join([ID_TO_CHAR[symbol] for symbol, _ in labels.events]),
                 "n_beats": beats.n_beats,
                 "n_q_peaks": int(np.count_nonzero(~np.isnan(beats.q_peak))),
                 "n_q_lost": labels.n_q_lost,
