@@ -121,7 +121,7 @@ def _key_facts(table: pa.Table) -> Facts:
         names = list(dict.fromkeys(keys["dataset"].astype(str)))
         said = [f"{name} (simulated)" if name.startswith(SIMULATED) else name for name in names]
         facts.append(("data set", ", ".join(said)))
-    for name in ("system", "seed", "stream", "method", "pacer"):
+    for name in ("system", "seed", "stream", "method", "pacer", "grid"):
         if name in keys and (values := [v for v in keys[name].astype(str).unique() if v]):
             facts.append((name, ", ".join(values)))
     counts = [f"{len(keys)}"]
