@@ -245,6 +245,7 @@ def test_token_streams_have_the_windows_of_the_shards(tmp_path: Path, windows: s
         stream="mine",
         method="prominence",
         pacer="high_pass",
+        grid="nearest",
         window_s=10.0,
         windows=windows,
     )
