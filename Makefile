@@ -37,7 +37,7 @@ export PATH := $(BIN):$(PATH)
 
 .PHONY: run test lint unit bench lock clean
 run: $(STAMP)
-	snakemake --cores $(CORES) $(OPTIONS) $(if $(CONFIG),--configfile $(CONFIG))
+	python -m openecg.head snakemake --cores $(CORES) $(OPTIONS) $(if $(CONFIG),--configfile $(CONFIG))
 	$(if $(strip $(PARTIAL)),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
 	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
 

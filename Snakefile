@@ -31,6 +31,10 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    hold()
+
+
 rule all:
     """Everything, up to the report; a file that was deleted on the way is made again."""
     default_target: True

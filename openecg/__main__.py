@@ -8,7 +8,7 @@ import sys
 import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from openecg.errors import ConfigError, DataError
+from openecg.errors import STORAGE_ERRORS, ConfigError, DataError
 
 STEPS = {
     "simulate": "openecg.simulate:simulate",
@@ -91,6 +91,11 @@ def main(argv: list[str]) -> int:
         func(**vars(parser.parse_args(argv[1:])))
     except (ConfigError, DataError) as error:
         logging.getLogger("openecg").error("%s", error)
+        return 1
+    except OSError as error:
+        if error.errno not in STORAGE_ERRORS:
+            raise
+        logging.getLogger("openecg").error("%s: %s", error.filename or "a file", error.strerror)
         return 1
     return 0
 

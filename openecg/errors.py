@@ -1,5 +1,11 @@
 """Errors a user can act on. Anything else that escapes is a bug and keeps its traceback."""
 
+import errno
+
+# Of `OSError`: a full disk or quota, a read-only or closed folder, a failing disk.
+STORAGE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
 LONGEST = 1000  # characters of a message; the middle of a longer one is left out
 
 

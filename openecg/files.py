@@ -1,8 +1,9 @@
 """Write outputs whole or not at all, with equal bytes for equal content."""
 
 import os
+import secrets
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,35 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from openecg.errors import DataError
+from openecg.errors import STORAGE_ERRORS, DataError
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a path in the same folder; move it to ``path`` only when the block succeeds.
 
-    A killed or failed step leaves no half-written output, and two copies of a step cannot mix
-    their bytes, because each writes a file of its own.
+    A killed or failed step leaves no half-written output, and two copies of a step, on two nodes
+    of a cluster say, cannot mix their bytes, because each writes a file of its own.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or closed to writing; ``filename`` then names ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())  # a rename may outlive the bytes when a node dies
         os.replace(aside, path)
+    except OSError as error:
+        if error.errno in STORAGE_ERRORS and error.filename in (None, str(aside)):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def write_parquet(table: pa.Table, path: Path, *, row_group_rows: int = 256) -> None:

@@ -8,7 +8,8 @@ import sys
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
         filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
-    )
+    ),
+    OPENECG_HEAD=os.getcwd(),  # by which a later run finds jobs that a killed one left
 )
 sys.path.insert(0, str(workflow.basedir))
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from openecg.archive import zip_stamp
 from openecg.config import check_config
 from openecg.errors import ConfigError
+from openecg.head import check_disk, hold
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
 from openecg.stage2.decoding import PLAIN, resolve_decoding
@@ -25,8 +27,12 @@ from snakemake.exceptions import WorkflowError
 
 try:
     check_config(config, Path(workflow.basedir) / "workflow_config.schema.yaml")
+    if workflow.is_main_process:
+        check_disk()
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+except OSError as error:
+    raise WorkflowError(f"{error.filename}: {error.strerror}") from None
 
 PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
 GOALS = Path(workflow.basedir) / "openecg" / "goals.tsv"

@@ -14,7 +14,7 @@ rule predict:
     threads: config["training_threads"]
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=20,
+        runtime=lambda wildcards, attempt: 20 * attempt,
         gpu=1,
     params:
         code=architecture_code("openecg.stage2.predict"),
@@ -40,7 +40,7 @@ rule decode:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=code_hash("openecg.stage2.decode"),
         decoding=decoding_text,
@@ -68,7 +68,7 @@ rule score:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=15,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         code=code_hash("openecg.metrics"),
         bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
@@ -160,7 +160,7 @@ rule score_pacing:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code_hash("openecg.pacing_table"),
         folds=lookup(within=config, dpath="pacing/folds"),
@@ -182,7 +182,7 @@ rule time_spikes:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=code_hash("openecg.pacing_table"),
         seed=lookup(within=config, dpath="pacing/seed"),
@@ -204,7 +204,7 @@ rule score_automatic:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=15,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         code=code_hash("openecg.automatic"),
         zip=zip_content,

@@ -10,7 +10,7 @@ rule simulate:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=20,
+        runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         code=code_hash("openecg.simulate"),
         layout=spec_value("layout"),

@@ -50,7 +50,7 @@ rule write_report:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=15,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         code=code_hash("openecg.report"),
         published=text_hash(PUBLISHED_NUMBERS),

@@ -12,7 +12,7 @@ rule index_records:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=layout_code("openecg.index"),
         zip=zip_content,
@@ -45,7 +45,7 @@ rule read_records:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=15,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         code=layout_code("openecg.records"),
         zip=zip_content,
@@ -69,7 +69,7 @@ rule write_shard:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=code_hash("openecg.shards"),
         fs_hz=lookup(within=config, dpath="signal/fs_hz"),

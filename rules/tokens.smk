@@ -14,7 +14,7 @@ rule write_tokens:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code_hash("openecg.tokens"),
         method=stream_value("method"),
@@ -42,7 +42,7 @@ rule time_streams:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=15,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         code=code_hash("openecg.speed"),
         streams=json.dumps(
@@ -71,7 +71,7 @@ rule predict_tokens:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=code_hash("openecg.baseline"),
         frame_ms=lookup(within=config, dpath="signal/frame_ms"),

@@ -1,0 +1,170 @@
+"""One run per folder: refuse a second one, and clear up after one that was killed.
+
+``python -m openecg.head snakemake ...`` does both and then becomes Snakemake, which keeps the lock
+until it ends, however it ends. Snakemake's own lock does not know whether its owner still lives.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+STATE = Path(".snakemake")
+RESULTS = Path("results")
+LOCK = STATE / "head.lock"
+MARK = "OPENECG_HEAD"  # in the environment of every job: the folder that its run works in
+ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves
+LEAST_BYTES = 10_000_000  # free; Snakemake's own records and logs need some
+PATIENCE_S = 90  # for jobs to end after they were told to; SLURM kills after its KillWait
+
+ONLY_LOOK = {"-n", "--dry-run", "--dryrun"}  # options of Snakemake that need no lock
+
+_held: IO[str] | None = None
+
+
+def main(argv: list[str]) -> int:
+    """Take this folder, clear up after a killed run, and become the command ``argv``."""
+    try:
+        if not ONLY_LOOK.intersection(argv):
+            STATE.mkdir(exist_ok=True)
+            check_disk()
+            if not hold():
+                return _say(
+                    f"another run works in {Path.cwd()}: {LOCK.read_text().strip()}; wait for its"
+                    " end, or stop it first (Ctrl-C there)"
+                )
+    except OSError as error:
+        return _say(f"{error.filename}: {error.strerror}")
+    if _held:
+        clear_up()
+        os.set_inheritable(_held.fileno(), True)
+    os.execvp(argv[0], argv)
+
+
+def hold() -> bool:
+    """Lock this folder for as long as this process lives.
+
+    Returns
+    -------
+    bool
+        False if another living process, on any node, has the lock.
+    """
+    global _held
+    lock = LOCK.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: there, Snakemake's own is all there is
+        return True
+    _held = lock
+    lock.truncate(0)
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    print(f"process {os.getpid()} on {socket.gethostname()} since {now}", file=lock, flush=True)
+    return True
+
+
+def clear_up() -> None:
+    """End what a killed run left running, then remove its locks and half-written files."""
+    locks = list((STATE / "locks").glob("*.lock"))
+    if locks:
+        _say("the run before this one was killed; its jobs are ended and its lock is removed")
+    end_slurm_jobs(run_ids())
+    end_processes()
+    for path in [*locks, *RESULTS.rglob(ASIDE)]:
+        path.unlink(missing_ok=True)
+
+
+def check_disk() -> None:
+    """Refuse a folder in which nothing can be written, before Snakemake trips over it.
+
+    Raises
+    ------
+    OSError
+        With the name of the folder and the reason.
+    """
+    for folder in (STATE, RESULTS):
+        if not folder.exists():
+            continue
+        place = str(folder.absolute())
+        if not os.access(folder, os.W_OK | os.X_OK):
+            reason = "nothing can be written here (read-only file system, or not your folder)"
+            raise OSError(errno.EACCES, reason, place)
+        free = shutil.disk_usage(folder).free
+        if free < LEAST_BYTES:
+            reason = f"the disk is full ({free / 1e6:.0f} MB free)"
+            raise OSError(errno.ENOSPC, reason, place)
+
+
+def run_ids() -> set[str]:
+    """Find the names under which the runs in this folder gave jobs to SLURM."""
+    found: set[str] = set()
+    for path in (STATE / "log").glob("*.log"):
+        found.update(re.findall(r"^SLURM run ID: (\S+)$", path.read_text(errors="replace"), re.M))
+    return found
+
+
+def end_slurm_jobs(names: set[str]) -> None:
+    """Cancel the jobs of these names and wait until they have ended."""
+    if not names or not shutil.which("squeue"):
+        return
+    asked = False
+    for _ in range(PATIENCE_S):
+        queue = subprocess.run(
+            ["squeue", "--me", "--noheader", "--format=%A %j"], capture_output=True, text=True
+        )
+        rows = [line.split(maxsplit=1) for line in queue.stdout.splitlines()]
+        jobs = [job for job, name in rows if name in names]
+        if not jobs:
+            return
+        if not asked:
+            _say(f"cancelling {len(jobs)} SLURM jobs of a killed run: {' '.join(jobs)}")
+            subprocess.run(["scancel", *jobs], check=False)
+            asked = True
+        time.sleep(1)
+    _say(f"SLURM jobs {' '.join(jobs)} have not ended; going on")
+
+
+def left_behind() -> list[int]:
+    """Find the processes on this machine that a run in this folder started."""
+    wanted = f"{MARK}={Path.cwd()}".encode()
+    own = {os.getpid(), os.getppid()}
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            marked = wanted in path.read_bytes().split(b"\0")
+        except OSError:  # ended meanwhile, or of another user
+            continue
+        if marked and int(path.parent.name) not in own:
+            found.append(int(path.parent.name))
+    return found
+
+
+def end_processes() -> None:
+    """Ask the processes left behind to end, give them ten seconds, then kill them."""
+    for how, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+        for pid in left_behind():
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
+        until = time.monotonic() + patience_s
+        while left_behind() and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def _say(line: str) -> int:
+    """Tell the user; the exit code of a refusal comes back."""
+    print(f"openecg: {line}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
