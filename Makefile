@@ -1,6 +1,8 @@
 # make run                              the main job, on simulated data
 # make run CONFIG=configs/ludb.yaml     the same on the real LUDB
+# make slurm PARTITION=... ACCOUNT=...  the same on a SLURM cluster
 # make test                             lint and all tests
+# make test-slurm                       tests on a SLURM of their own; needs root and Debian
 # make bench                            speed of the codec, of tokenising and of scoring
 # make lock                             newer versions of all packages in constraints.txt
 # make clean                            remove what runs have written
@@ -9,6 +11,10 @@ VENV ?= .venv
 CORES ?= 2
 CONFIG ?=
 ARGS ?=
+# Of SLURM; GPU_PARTITION is for training. Empty: what profiles/slurm says.
+PARTITION ?=
+GPU_PARTITION ?=
+ACCOUNT ?=
 # Where pip finds torch, when the default index is not wanted: see README, "CPU or GPU".
 TORCH_INDEX ?=
 
@@ -32,14 +38,25 @@ PARTIAL := $(filter -n% --dry-run --dryrun --dag --rulegraph --filegraph --summa
   $(filter results/% resources/% $(filter-out all write_report,$(RULES)),$(ARGS))
 
 STAMP := $(VENV)/.installed
+SLURM_STAMP := $(VENV)/.installed-slurm
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run test lint unit bench lock clean
-run: $(STAMP)
-	python -m openecg.head snakemake --cores $(CORES) $(OPTIONS) $(if $(CONFIG),--configfile $(CONFIG))
-	$(if $(strip $(PARTIAL)),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
+# Refuses a second run in this folder, and clears up after one that was killed.
+SNAKEMAKE := python -m openecg.head snakemake
+CONFIGFILE := $(if $(CONFIG),--configfile $(CONFIG))
+HEADLINE = $(if $(strip $(PARTIAL)),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
 	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
+
+.PHONY: run slurm test lint unit test-slurm bench lock clean
+run: $(STAMP)
+	$(SNAKEMAKE) --cores $(CORES) $(OPTIONS) $(CONFIGFILE)
+	$(HEADLINE)
+
+slurm: $(SLURM_STAMP)
+	SBATCH_PARTITION=$(PARTITION) SBATCH_GPU_PARTITION=$(GPU_PARTITION) SBATCH_ACCOUNT=$(ACCOUNT) \
+	  $(SNAKEMAKE) --workflow-profile profiles/slurm $(ARGS) $(CONFIGFILE)
+	$(HEADLINE)
 
 test: lint unit
 
@@ -53,6 +70,10 @@ lint: $(STAMP)
 unit: $(STAMP)
 	pytest -n $(CORES) --dist loadgroup $(ARGS)
 
+test-slurm: $(SLURM_STAMP)
+	python -m tests.slurm.cluster install
+	OPENECG_SLURM=1 pytest -v tests/slurm $(ARGS)
+
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 python -m benchmarks.bench $(ARGS)
 
@@ -60,6 +81,10 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e ".[dev]"
+	touch $@
+
+$(SLURM_STAMP): $(STAMP)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e ".[slurm]"
 	touch $@
 
 # Newer versions of all packages, within pyproject.toml and constraints.in.
