@@ -1,4 +1,4 @@
-"""A throw-away SLURM: a controller, accounting, and two nodes with a GPU each by count.
+"""A throw-away SLURM: a controller, accounting, and two nodes with three GPUs each by count.
 
     python -m tests.slurm.cluster install
     python -m tests.slurm.cluster up /tmp/slurm     (prints what to export)
@@ -52,8 +52,6 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=100000,batch_sched_delay=0
 SlurmdParameters=config_overrides
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
 ReturnToService=2
 SlurmdTimeout=10
 SlurmctldTimeout=10
@@ -72,12 +70,11 @@ AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
-NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=16000 Gres=gpu:1
-NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} CPUs=4 RealMemory=16000 Gres=gpu:1
-PartitionName=cpu Nodes=node1,node2 Default=YES State=UP PriorityTier=1 PreemptMode=OFF
-PartitionName=gpu Nodes=node1,node2 State=UP PriorityTier=1 PreemptMode=OFF
-PartitionName=spare Nodes=node1,node2 State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=15
-PartitionName=urgent Nodes=node1,node2 State=UP PriorityTier=9 PreemptMode=OFF
+NodeName=DEFAULT CPUs=4 RealMemory=16000 Gres=gpu:3
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Weight=2 Feature=stays
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Weight=1
+PartitionName=cpu Nodes=node1,node2 Default=YES State=UP
+PartitionName=gpu Nodes=node1,node2 State=UP
 """
 
 SLURMDBD_CONF = """\
@@ -157,7 +154,9 @@ class Cluster:
         ports = _free_ports(5)
         etc = self.folder / "etc"
         (etc / "slurm.conf").write_text(SLURM_CONF.format(**known, ports=ports))
-        gres = "".join(f"NodeName={node} Name=gpu File=/dev/null\n" for node in NODES)
+        gres = "".join(
+            f"NodeName={node} Name=gpu File=/dev/null,/dev/zero,/dev/full\n" for node in NODES
+        )
         (etc / "gres.conf").write_text(gres)
         (etc / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (etc / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(**known, ports=ports))
@@ -212,11 +211,16 @@ class Cluster:
         """Tell whether a command succeeds."""
         return not subprocess.run(command, env=self.env, capture_output=True).returncode
 
-    def jobs(self, *fields: str) -> list[list[str]]:
-        """List jobs by number with some fields of ``sacct``, requeued ones once per start."""
+    def jobs(self, *fields: str, name: str = "") -> list[list[str]]:
+        """List jobs, all or those of one name, by number with some fields of ``sacct``."""
         columns = ",".join(("JobID", *fields))
-        told = self.run("sacct", "-XDnP", "-S", "now-1hour", "-o", columns)
+        chosen = [f"--name={name}"] if name else []
+        told = self.run("sacct", "-XnP", "-S", "now-1hour", "-o", columns, *chosen)
         return [line.split("|") for line in told.splitlines()]
+
+    def ended(self, job: str) -> bool:
+        """Tell whether a job is no longer in the queue."""
+        return not self.run("squeue", "-hj", job, "-t", "PD,R,CG", check=False).strip()
 
     def _munge(self) -> None:
         key = self.folder / "munge" / "munge.key"

@@ -1,0 +1,157 @@
+"""What clusters do to runs: each fault in a folder of its own, all at once to save time."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.conftest import CONFIG, QUICK, Run, on_cluster, report
+from tests.workflow.conftest import ROOT
+from tests.workflow.same import digests
+
+TRAINING = Path("results/checkpoints/F_simulated/seed0")
+MODEL, RESUME = TRAINING / "model.safetensors", TRAINING / "resume.safetensors"
+PROFILE = ("--workflow-profile", "profiles/slurm")
+
+
+@dataclass
+class Place:
+    """A copy of the finished run whose model has to be trained again, on the cluster."""
+
+    folder: Path
+    cluster: Cluster
+
+    def start(self, **env: str) -> Run:
+        return on_cluster(self.folder, self.cluster, str(MODEL), **env)
+
+    def training(self, run: Run) -> tuple[str, str]:
+        """Wait until an epoch is trained; return the SLURM job and its node."""
+        run.wait_for((self.folder / RESUME).exists)
+        told = self.cluster.run("squeue", "-h", f"--name={run.name}", "-t", "R", "-o", "%A %N")
+        job, node = told.split()
+        return job, node
+
+    def went_on(self) -> bool:
+        log = self.folder / "results/logs/train/F_simulated.0.log"
+        return "goes on after" in log.read_text()
+
+    def states(self, *runs: Run) -> list[str]:
+        return [job[-1] for run in runs for job in self.cluster.jobs("State", name=run.name)]
+
+
+def cancel(place: Place) -> list[str]:
+    run = place.start(SBATCH_CONSTRAINT="stays")
+    job, _ = place.training(run)
+    place.cluster.run("scancel", job)
+    run.end()
+    assert place.went_on()
+    return place.states(run)
+
+
+def kill_node(place: Place) -> list[str]:
+    run = place.start()
+    _, node = place.training(run)
+    assert node == "node2", "other faults need node1"
+    place.cluster.kill_node(node)
+    run.end()
+    assert place.went_on()
+    return place.states(run)
+
+
+def kill_head(place: Place) -> list[str]:
+    first = place.start(SBATCH_CONSTRAINT="stays")
+    job, _ = place.training(first)
+    first.kill()
+    assert place.cluster.run("squeue", "-hj", job, "-o", "%T").strip() == "RUNNING"
+    second = place.start(SBATCH_CONSTRAINT="stays")
+    second.end()
+    assert f"cancelling 1 SLURM jobs of a killed run: {job}" in second.log.read_text()
+    assert place.went_on()
+    return place.states(first, second)
+
+
+def two_copies(place: Place) -> list[str]:
+    """As `kill_head`, but by hand, so that the first copy of the job is not cancelled."""
+    env = {**place.cluster.env, "SBATCH_CONSTRAINT": "stays"}
+    plain = ("snakemake", *PROFILE, str(MODEL), *QUICK, *CONFIG)
+    first = Run(place.folder, env, *plain)
+    job, _ = place.training(first)
+    first.kill()
+    Run(place.folder, env, "snakemake", "--unlock", *CONFIG).end()
+    second = Run(place.folder, env, *plain)
+    second.wait_for(lambda: place.states(second) == ["RUNNING"])
+    assert place.cluster.run("squeue", "-hj", job, "-o", "%T").strip() == "RUNNING"
+    second.end()
+    while not place.cluster.ended(job):
+        time.sleep(1)
+    return place.states(first, second)
+
+
+FAULTS: dict[Callable[[Place], list[str]], list[str]] = {
+    cancel: ["CANCELLED by 0", "COMPLETED"],
+    kill_node: ["NODE_FAIL", "COMPLETED"],
+    kill_head: ["CANCELLED by 0", "COMPLETED"],
+    two_copies: ["COMPLETED", "COMPLETED"],
+}
+Outcome = Callable[[Callable[[Place], list[str]]], tuple[Place, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def outcome(cluster: Cluster, local: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Let all faults happen; give the outcome of one."""
+    places = {}
+    for fault in FAULTS:
+        folder = tmp_path_factory.mktemp(fault.__name__) / "checkout"
+        shutil.copytree(local, folder, symlinks=True)
+        (folder / MODEL).unlink()
+        places[fault] = Place(folder, cluster)
+    with ThreadPoolExecutor(len(FAULTS)) as pool:
+        started: dict[object, Future[list[str]]] = {
+            fault: pool.submit(fault, place) for fault, place in places.items()
+        }
+    return lambda fault: (places[fault], started[fault].result())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_training_survives(
+    outcome: Outcome, local: Path, fault: Callable[[Place], list[str]]
+) -> None:
+    place, states = outcome(fault)
+    same = digests(place.folder / "results") == digests(local / "results")
+    report(f"{fault.__name__}: jobs {', '.join(states)}; {'equal' if same else 'OTHER'} bytes")
+    assert states == FAULTS[fault]
+    assert same
+
+
+SNAKEFILE = """\
+rule hungry:
+    output:
+        "done.txt",
+    resources:
+        mem_mb=lambda wildcards, attempt: 200 * attempt,
+    shell:
+        "python hungry.py > {output}"
+"""
+HUNGRY = """\
+import os, resource
+limit = int(os.environ["SLURM_MEM_PER_NODE"]) << 20
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print(len(bytearray(300 << 20)))
+"""
+
+
+def test_a_job_out_of_memory_comes_back_with_more(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    profile = str(ROOT / "profiles" / "slurm")
+    run = Run(tmp_path, cluster.env, "snakemake", "--workflow-profile", profile, *QUICK)
+    run.end()
+    jobs = [job[1:] for job in cluster.jobs("ReqMem", "State", name=run.name)]
+    report(f"out of memory: jobs {jobs}")
+    assert jobs == [["200M", "FAILED"], ["400M", "COMPLETED"]]

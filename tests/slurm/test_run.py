@@ -1,0 +1,42 @@
+"""The whole simulated run on SLURM: the same bytes as on a laptop, in a handful of jobs."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.conftest import on_cluster, report
+from tests.workflow.conftest import LEFT_BEHIND, ROOT
+from tests.workflow.same import digests
+
+FIELDS = "JobID,Comment%42,Partition,NodeList,AllocCPUS,ReqMem,ReqTRES%40,Timelimit,Elapsed,State"
+
+
+@pytest.mark.slow
+def test_a_run_on_slurm_gives_the_bytes_of_a_local_one(
+    cluster: Cluster, local: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT, folder, ignore=LEFT_BEHIND)
+    run = on_cluster(folder, cluster)
+    seconds = run.end()
+    table = cluster.run("sacct", "-X", f"--name={run.name}", "-o", FIELDS)
+    same, wanted = digests(folder / "results"), digests(local / "results")
+    report(
+        f"run on SLURM: {seconds} s",
+        cluster.run("sinfo", "-N", "-o", "%N %P %c %m %G %t"),
+        table,
+        f"{sum(same.get(name) == digest for name, digest in wanted.items())} of {len(wanted)}"
+        f" files have the bytes of the local run",
+    )
+    assert same == wanted
+    jobs = cluster.jobs("Comment", "Partition", "ReqTRES", "State", name=run.name)
+    assert {state for *_, state in jobs} == {"COMPLETED"}
+    assert len(jobs) < 20  # of 73 steps
+    trained = {partition for _, rule, partition, *_ in jobs if rule.startswith("rule_train")}
+    assert trained == {"gpu"}
+    with_gpu = {rule.split("_")[1] for _, rule, _, tres, _ in jobs if "gres/gpu" in tres}
+    assert with_gpu == {"train"}
+    assert on_cluster(folder, cluster).end() < 60
+    assert cluster.jobs(name=run.name)[-1] == cluster.jobs()[-1], "a second run gives no job"
