@@ -42,6 +42,7 @@ rule train:
         scheme=lambda wildcards: wildcards.training.rpartition("-")[0] or HELD_OUT,
         seed=lambda wildcards: wildcards.training.rpartition("seed")[2],
     shell:
-        "python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
+        # A SIGTERM is for the training, which saves; without it, the shell would die of it first.
+        "trap '' TERM; python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
         " --scheme {params.scheme} --seed {params.seed} --threads {params.threads}"
         " --precision {params.precision} --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"

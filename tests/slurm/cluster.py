@@ -135,6 +135,7 @@ class Cluster:
             "USER": "root",  # the executor plugin asks for it
             "SLURM_CONF": str(self.folder / "etc" / "slurm.conf"),
             "SBATCH_PARTITION": "cpu",
+            "SBATCH_GPU_PARTITION": "gpu",
             "SBATCH_ACCOUNT": ACCOUNT,
         }
 
@@ -323,8 +324,9 @@ if __name__ == "__main__":
         case ["up", where]:
             cluster = Cluster(Path(where))
             cluster.up()
-            for name in ("USER", "SLURM_CONF", "SBATCH_PARTITION", "SBATCH_ACCOUNT"):
-                print(f"export {name}={cluster.env[name]}")
+            for name, value in cluster.env.items():
+                if name in ("USER", "SLURM_CONF") or name.startswith("SBATCH_"):
+                    print(f"export {name}={value}")
         case ["down", where]:
             Cluster(Path(where)).down()
         case _:

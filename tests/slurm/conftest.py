@@ -2,18 +2,14 @@
 
 import importlib.util
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.runs import Run
 from tests.slurm.cluster import Cluster, why_not
 from tests.workflow.conftest import LEFT_BEHIND, ROOT
 
@@ -24,48 +20,6 @@ QUICK = (
     *("--cores", "4", "--resources", "gpu=6", "mem_mb=16000"),
 )
 LOG = ROOT / "test-logs" / "slurm.log"
-
-
-class Run:
-    """A Snakemake at work in a folder."""
-
-    def __init__(self, folder: Path, env: dict[str, str], *command: str) -> None:
-        self.folder = folder
-        self.log = folder / f"run-{time.monotonic_ns()}.log"
-        self.started = time.monotonic()
-        with self.log.open("w") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=folder,
-                env={**env, "PATH": f"{Path(sys.executable).parent}:{env['PATH']}"},
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-
-    @property
-    def name(self) -> str:
-        """The name its jobs have in SLURM."""
-        found = re.search(r"^SLURM run ID: (\S+)$", self.log.read_text(), re.M)
-        assert found, self.log.read_text()
-        return found[1]
-
-    def wait_for(self, true: Callable[[], object], limit_s: float = 120) -> None:
-        until = time.monotonic() + limit_s
-        while not true():
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < until, self.log.read_text()[-3000:]
-            time.sleep(0.1)
-
-    def end(self, limit_s: float = 400) -> int:
-        """Wait for its end; return the seconds it took."""
-        assert self.process.wait(limit_s) == 0, self.log.read_text()[-5000:]
-        return round(time.monotonic() - self.started)
-
-    def kill(self) -> None:
-        """Kill Snakemake, and nothing else."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +47,7 @@ def local(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which the whole run was done without SLURM."""
     folder = tmp_path_factory.mktemp("local") / "checkout"
     shutil.copytree(ROOT, folder, ignore=LEFT_BEHIND)
-    seconds = Run(folder, cluster.env, "snakemake", "--cores", "2", *CONFIG).end()
+    seconds = Run(folder, "snakemake", "--cores", "2", *CONFIG).succeed()
     report(f"local run on two cores: {seconds} s")
     return folder
 
@@ -101,8 +55,8 @@ def local(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def on_cluster(folder: Path, cluster: Cluster, *options: str, **env: str) -> Run:
     """Start the run of the whole workflow, or of a target, as ``make slurm`` does."""
     profile = ("--workflow-profile", "profiles/slurm")
-    env = {**cluster.env, **env}
-    return Run(folder, env, "openecg.head", "snakemake", *profile, *options, *QUICK, *CONFIG)
+    command = ("openecg.head", "snakemake", *profile, *options, *QUICK, *CONFIG)
+    return Run(folder, *command, env={**cluster.env, **env})
 
 
 def report(*lines: str) -> None:

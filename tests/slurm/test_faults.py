@@ -1,6 +1,8 @@
 """What clusters do to runs: each fault in a folder of its own, all at once to save time."""
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs import Run, steps
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import CONFIG, QUICK, Run, on_cluster, report
+from tests.slurm.conftest import CONFIG, QUICK, on_cluster, report
 from tests.workflow.conftest import ROOT
 from tests.workflow.same import digests
 
@@ -48,7 +51,7 @@ def cancel(place: Place) -> list[str]:
     run = place.start(SBATCH_CONSTRAINT="stays")
     job, _ = place.training(run)
     place.cluster.run("scancel", job)
-    run.end()
+    run.succeed()
     assert place.went_on()
     return place.states(run)
 
@@ -58,7 +61,7 @@ def kill_node(place: Place) -> list[str]:
     _, node = place.training(run)
     assert node == "node2", "other faults need node1"
     place.cluster.kill_node(node)
-    run.end()
+    run.succeed()
     assert place.went_on()
     return place.states(run)
 
@@ -69,8 +72,8 @@ def kill_head(place: Place) -> list[str]:
     first.kill()
     assert place.cluster.run("squeue", "-hj", job, "-o", "%T").strip() == "RUNNING"
     second = place.start(SBATCH_CONSTRAINT="stays")
-    second.end()
-    assert f"cancelling 1 SLURM jobs of a killed run: {job}" in second.log.read_text()
+    second.succeed()
+    assert f"cancelling 1 SLURM jobs of a killed run: {job}" in second.said()
     assert place.went_on()
     return place.states(first, second)
 
@@ -79,17 +82,49 @@ def two_copies(place: Place) -> list[str]:
     """As `kill_head`, but by hand, so that the first copy of the job is not cancelled."""
     env = {**place.cluster.env, "SBATCH_CONSTRAINT": "stays"}
     plain = ("snakemake", *PROFILE, str(MODEL), *QUICK, *CONFIG)
-    first = Run(place.folder, env, *plain)
+    first = Run(place.folder, *plain, env=env)
     job, _ = place.training(first)
+    (copy,) = steps(place.folder)
+    os.kill(copy, signal.SIGSTOP)  # until the other copy is as far
     first.kill()
-    Run(place.folder, env, "snakemake", "--unlock", *CONFIG).end()
-    second = Run(place.folder, env, *plain)
-    second.wait_for(lambda: place.states(second) == ["RUNNING"])
-    assert place.cluster.run("squeue", "-hj", job, "-o", "%T").strip() == "RUNNING"
-    second.end()
+    Run(place.folder, "snakemake", "--unlock", *CONFIG).succeed()
+    second = Run(place.folder, *plain, env=env)
+    second.wait_for(lambda: place.went_on() and len(steps(place.folder)) == 2)
+    os.kill(copy, signal.SIGCONT)
+    second.succeed()
     while not place.cluster.ended(job):
         time.sleep(1)
     return place.states(first, second)
+
+
+SNAKEFILE = """\
+rule hungry:
+    output:
+        "done.txt",
+    resources:
+        mem_mb=lambda wildcards, attempt: 200 * attempt,
+    shell:
+        "python hungry.py > {output}"
+"""
+HUNGRY = """\
+import os, resource
+limit = int(os.environ["SLURM_MEM_PER_NODE"]) << 20
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print(len(bytearray(300 << 20)))
+"""
+
+
+def run_out_of_memory(place: Place) -> list[str]:
+    """Memory is not enforced here, so a job that keeps its own limit stands in."""
+    folder = place.folder / "hungry"
+    folder.mkdir()
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "hungry.py").write_text(HUNGRY)
+    profile = ("--workflow-profile", str(ROOT / "profiles" / "slurm"))
+    env = {**place.cluster.env, "SBATCH_CONSTRAINT": "stays"}
+    run = Run(folder, "snakemake", *profile, *QUICK, env=env)
+    run.succeed()
+    return [" ".join(job[1:]) for job in place.cluster.jobs("State", "ReqMem", name=run.name)]
 
 
 FAULTS: dict[Callable[[Place], list[str]], list[str]] = {
@@ -97,6 +132,7 @@ FAULTS: dict[Callable[[Place], list[str]], list[str]] = {
     kill_node: ["NODE_FAIL", "COMPLETED"],
     kill_head: ["CANCELLED by 0", "COMPLETED"],
     two_copies: ["COMPLETED", "COMPLETED"],
+    run_out_of_memory: ["FAILED 200M", "COMPLETED 400M"],
 }
 Outcome = Callable[[Callable[[Place], list[str]]], tuple[Place, list[str]]]
 
@@ -119,39 +155,9 @@ def outcome(cluster: Cluster, local: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_training_survives(
-    outcome: Outcome, local: Path, fault: Callable[[Place], list[str]]
-) -> None:
+def test_a_run_survives(outcome: Outcome, local: Path, fault: Callable[[Place], list[str]]) -> None:
     place, states = outcome(fault)
     same = digests(place.folder / "results") == digests(local / "results")
-    report(f"{fault.__name__}: jobs {', '.join(states)}; {'equal' if same else 'OTHER'} bytes")
+    report(f"{fault.__name__}: jobs {', '.join(states)}{'; equal bytes' if same else ''}")
     assert states == FAULTS[fault]
-    assert same
-
-
-SNAKEFILE = """\
-rule hungry:
-    output:
-        "done.txt",
-    resources:
-        mem_mb=lambda wildcards, attempt: 200 * attempt,
-    shell:
-        "python hungry.py > {output}"
-"""
-HUNGRY = """\
-import os, resource
-limit = int(os.environ["SLURM_MEM_PER_NODE"]) << 20
-resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-print(len(bytearray(300 << 20)))
-"""
-
-
-def test_a_job_out_of_memory_comes_back_with_more(cluster: Cluster, tmp_path: Path) -> None:
-    (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    (tmp_path / "hungry.py").write_text(HUNGRY)
-    profile = str(ROOT / "profiles" / "slurm")
-    run = Run(tmp_path, cluster.env, "snakemake", "--workflow-profile", profile, *QUICK)
-    run.end()
-    jobs = [job[1:] for job in cluster.jobs("ReqMem", "State", name=run.name)]
-    report(f"out of memory: jobs {jobs}")
-    assert jobs == [["200M", "FAILED"], ["400M", "COMPLETED"]]
+    assert same or fault is run_out_of_memory
