@@ -1,0 +1,105 @@
+"""What a new run does about one that was killed; tests/workflow/test_faults.py does it for real."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from openecg import head
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(head, "_held", None)
+    (tmp_path / ".snakemake" / "log").mkdir(parents=True)
+    return tmp_path
+
+
+def sleeper(folder: Path, code: str = "pass") -> subprocess.Popen[str]:
+    program = f"import signal, time; {code}; print('here', flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, head.MARK: str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    process.stdout.readline()
+    return process
+
+
+def test_the_jobs_of_this_folder_are_ended_and_no_others(folder: Path) -> None:
+    own, other = sleeper(folder), sleeper(folder / "elsewhere")
+    assert head.left_behind() == [own.pid]
+    head.end_processes()
+    assert own.wait(5) == -signal.SIGTERM
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_a_lock_is_held_until_its_process_ends(folder: Path) -> None:
+    code = "from openecg import head; assert head.hold()"
+    process = sleeper(folder / "elsewhere", code)
+    assert not head.hold()
+    assert str(process.pid) in head.LOCK.read_text()
+    process.kill()
+    process.wait()
+    assert head.hold()
+
+
+def test_locks_and_half_written_files_of_a_killed_run_go(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = folder / ".snakemake" / "locks" / "0.input.lock"
+    half = folder / "results" / "shards" / ".part-000.parquet.abc.part"
+    whole = folder / "results" / "shards" / "part-000.parquet"
+    for path in (lock, half, whole):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    head.clear_up()
+    assert not lock.exists()
+    assert not half.exists()
+    assert whole.exists()
+    assert "was killed" in capsys.readouterr().err
+
+
+def test_jobs_of_slurm_are_found_by_the_names_in_the_logs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".snakemake" / "log" / "1.snakemake.log").write_text("SLURM run ID: mine\nmore\n")
+    bin_ = folder / "bin"
+    bin_.mkdir()
+    queue = folder / "queue"
+    queue.write_text("7 mine\n8 theirs\n9 mine\n")
+    (bin_ / "squeue").write_text(f"#!/bin/sh\ncat {queue}\n")
+    (bin_ / "scancel").write_text(f"#!/bin/sh\necho $@ > {folder}/cancelled; : > {queue}\n")
+    for path in bin_.iterdir():
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    head.end_slurm_jobs(head.run_ids())
+    assert (folder / "cancelled").read_text() == "7 9\n"
+
+
+def test_a_full_disk_is_refused_before_anything_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(head, "LEAST_BYTES", 10**18)
+    assert head.main(["true"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the disk is full" in line
+    assert str(folder) in line
+
+
+def test_a_look_at_the_plan_needs_no_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    became = []
+    monkeypatch.setattr(os, "execvp", lambda *command: became.append(command))
+    head.main(["snakemake", "-n"])
+    assert became == [("snakemake", ["snakemake", "-n"])]
+    assert not head.LOCK.exists()
