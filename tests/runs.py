@@ -42,11 +42,14 @@ class Run:
             assert time.monotonic() < until, self.said()[-3000:]
             time.sleep(0.05)
 
-    def wait_for_steps(self, finished: int) -> None:
-        """Wait until so many steps are done and another one runs, or the run is over."""
-        self.wait_for(
-            lambda: self.said().count("\nFinished jobid: ") >= finished and steps(self.root)
-        )
+    def has_finished(self, number: int) -> bool:
+        """Tell whether so many steps are done and another one runs."""
+        said = self.said()
+        going = "\nExecute " in said and said.count("\nFinished jobid: ") >= number
+        return going and bool(steps(self.root))
+
+    def is_training(self) -> bool:
+        return "train" in steps(self.root).values()
 
     def kill(self) -> None:
         """Kill Snakemake itself, and nothing else."""
