@@ -14,11 +14,8 @@ from tests.slurm.cluster import Cluster, why_not
 from tests.workflow.conftest import LEFT_BEHIND, ROOT
 
 CONFIG = ("--configfile", "configs/tiny.yaml", "tests/slurm/longer.yaml")
-# What tests can do without: waiting for a slow file system, and groups wider than this machine.
-QUICK = (
-    *("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "2"),
-    *("--cores", "4", "--resources", "gpu=6", "mem_mb=16000"),
-)
+# No need to wait for a slow file system or a busy controller.
+QUICK = ("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "2")
 LOG = ROOT / "test-logs" / "slurm.log"
 
 
