@@ -130,7 +130,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
     assert "the disk is full (1 MB free)" in refused.end()
     assert len(refused.said().splitlines()) == 1
     filler.unlink()
-    disk.tiny("shards")
+    Run(disk.root, *WRAPPED, "shards", *TINY).succeed()
     made = digests(disk.root / "results" / "shards")
     assert made == digests(finished / "results" / "shards")
 
