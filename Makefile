@@ -12,9 +12,9 @@ CORES ?= 2
 CONFIG ?=
 ARGS ?=
 # Of SLURM; GPU_PARTITION is for training. Empty: what profiles/slurm says.
-PARTITION ?=
-GPU_PARTITION ?=
-ACCOUNT ?=
+PARTITION ?= $(SBATCH_PARTITION)
+GPU_PARTITION ?= $(SBATCH_GPU_PARTITION)
+ACCOUNT ?= $(SBATCH_ACCOUNT)
 # Where pip finds torch, when the default index is not wanted: see README, "CPU or GPU".
 TORCH_INDEX ?=
 

@@ -26,7 +26,8 @@ ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves
 LEAST_BYTES = 10_000_000  # free; Snakemake's own records and logs need some
 PATIENCE_S = 90  # for jobs to end after they were told to; SLURM kills after its KillWait
 
-ONLY_LOOK = {"-n", "--dry-run", "--dryrun"}  # options of Snakemake that need no lock
+# Options of Snakemake that only look, and need no lock.
+ONLY_LOOK = {"-n", "--dry-run", "--dryrun", "--dag", "--rulegraph", "--filegraph", "--summary"}
 
 _held: IO[str] | None = None
 

@@ -1,4 +1,4 @@
-"""A throw-away SLURM: a controller, accounting, and two nodes with three GPUs each by count.
+"""A throw-away SLURM: a controller, accounting, and two nodes with six GPUs each by count.
 
     python -m tests.slurm.cluster install
     python -m tests.slurm.cluster up /tmp/slurm     (prints what to export)
@@ -24,6 +24,7 @@ PACKAGES = ("slurm-wlm", "slurmdbd", "slurm-client", "munge", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch", "sacct")
 NODES = ("node1", "node2")
 ACCOUNT = "lab"
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")  # stand for GPUs; any device may
 # Stopped in this order.
 DAEMONS = (*(f"slurmd-{node}" for node in NODES), "slurmctld", "slurmdbd", "mariadbd", "munged")
 
@@ -70,7 +71,7 @@ AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
-NodeName=DEFAULT CPUs=4 RealMemory=16000 Gres=gpu:3
+NodeName=DEFAULT CPUs=8 RealMemory=64000 Gres=gpu:6
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Weight=2 Feature=stays
 NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Weight=1
 PartitionName=cpu Nodes=node1,node2 Default=YES State=UP

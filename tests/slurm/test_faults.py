@@ -1,6 +1,7 @@
 """What clusters do to runs: each fault in a folder of its own, all at once to save time."""
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -18,6 +19,7 @@ from tests.workflow.conftest import ROOT
 from tests.workflow.same import digests
 
 TRAINING = Path("results/checkpoints/F_simulated/seed0")
+LOG = Path("results/logs/train/F_simulated.seed0.log")
 MODEL, RESUME = TRAINING / "model.safetensors", TRAINING / "resume.safetensors"
 PROFILE = ("--workflow-profile", "profiles/slurm")
 
@@ -40,8 +42,13 @@ class Place:
         return job, node
 
     def went_on(self) -> bool:
-        log = self.folder / "results/logs/train/F_simulated.0.log"
-        return "goes on after" in log.read_text()
+        """Tell whether the last training went on from what another one had kept."""
+        return "goes on after" in (self.folder / LOG).read_text()
+
+    def stopped(self) -> bool:
+        """Tell whether a training stopped by itself, before SLURM's log of it is deleted."""
+        logs = (self.folder / "results/logs/slurm").rglob("*.log")
+        return any("stopped by SIGTERM after step" in path.read_text() for path in logs)
 
     def states(self, *runs: Run) -> list[str]:
         return [job[-1] for run in runs for job in self.cluster.jobs("State", name=run.name)]
@@ -54,6 +61,39 @@ def cancel(place: Place) -> list[str]:
     run.succeed()
     assert place.went_on()
     return place.states(run)
+
+
+def preempt(place: Place) -> list[str]:
+    """Send what a partition with grace time sends to a job it takes the node from."""
+    run = place.start(SBATCH_CONSTRAINT="stays")
+    job, _ = place.training(run)
+    place.cluster.run("scancel", "--signal=TERM", job)
+    run.succeed()
+    assert place.stopped()
+    assert place.went_on()
+    return place.states(run)
+
+
+def let_time_run_out(place: Place) -> list[str]:
+    """Leave a training less than the two minutes before which it is warned."""
+    run = place.start(SBATCH_CONSTRAINT="stays")
+    job, _ = place.training(run)
+    (training,) = steps(place.folder)
+    os.kill(training, signal.SIGSTOP)  # or it would end before SLURM looks at the time
+    place.cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=2")
+    run.wait_for(lambda: warned(training))
+    os.kill(training, signal.SIGCONT)
+    run.succeed()
+    assert place.stopped()
+    assert place.went_on()
+    return place.states(run)
+
+
+def warned(process: int) -> bool:
+    """Tell whether a SIGTERM waits for a stopped process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    pending = re.findall(r"^(?:SigPnd|ShdPnd):\t(\w+)$", status, re.M)
+    return any(int(mask, 16) & 1 << signal.SIGTERM - 1 for mask in pending)
 
 
 def kill_node(place: Place) -> list[str]:
@@ -129,6 +169,8 @@ def run_out_of_memory(place: Place) -> list[str]:
 
 FAULTS: dict[Callable[[Place], list[str]], list[str]] = {
     cancel: ["CANCELLED by 0", "COMPLETED"],
+    preempt: ["FAILED", "COMPLETED"],
+    let_time_run_out: ["FAILED", "COMPLETED"],
     kill_node: ["NODE_FAIL", "COMPLETED"],
     kill_head: ["CANCELLED by 0", "COMPLETED"],
     two_copies: ["COMPLETED", "COMPLETED"],
