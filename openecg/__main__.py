@@ -25,15 +25,19 @@ STEPS = {
     "decode": "openecg.stage2.decode:decode",
     "score-frames": "openecg.metrics:score_frames",
     "score-boundaries": "openecg.metrics:score_boundaries",
+    "score-classical": "openecg.classical:score_classical",
     "collect-metrics": "openecg.metrics:collect_metrics",
+    "list-runs": "openecg.stage2.runs:list_runs",
+    "tabulate-numbers": "openecg.numbers:tabulate_numbers",
+    "write-table": "openecg.tabulate:write_table",
     "compare-streams": "openecg.ablation:compare_streams",
     "tabulate-stage1": "openecg.stage1:tabulate_stage1",
     "score-pacing": "openecg.pacing_table:score_pacing",
     "time-spikes": "openecg.pacing_table:time_spikes",
     "score-automatic": "openecg.automatic:score_automatic",
     "draw-rule-graph": "openecg.rulegraph:draw_rule_graph",
-    "write-report": "openecg.report:write_report",
-    "print-headline": "openecg.report:print_headline",
+    "write-report": "openecg.report.page:write_report",
+    "print-headline": "openecg.headline:print_headline",
 }
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHOW = "show"  # for people, not for rules: its path needs no option name

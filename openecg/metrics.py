@@ -24,12 +24,18 @@ from openecg.score import (
     count_boundary,
     count_frames,
 )
-from openecg.scored_split import MARKS, SYSTEM, Rows, ScoredSplit, read_scored_split
+from openecg.scored_split import (
+    MARKS,
+    MEAN_SEED,
+    SYSTEM,
+    Rows,
+    ScoredSplit,
+    read_scored_split,
+)
 from openecg.waves import BOUNDARIES, KINDS
 
 log = logging.getLogger(__name__)
 
-MEAN_SEED = "mean"  # in column `seed`: the mean over all seeds of a system
 DENSITY_MS = 10_000.0  # false positives are given per so much annotated time
 RATES = ("f1", "sensitivity", "ppv")
 FRAME_ROWS = (*KINDS.values(), "mean_wave")
@@ -394,10 +400,9 @@ def _table(
 
     The groups come between the last two levels.
     """
-    seeds = [*split.seeds, MEAN_SEED] if len(split.seeds) > 1 else split.seeds
     *outer, target = levels
     names = ["seed", *outer, "group", target]
-    axes = [seeds, *(levels[name] for name in outer), range(len(groups)), levels[target]]
+    axes = [split.row_seeds, *(levels[name] for name in outer), range(len(groups)), levels[target]]
     index = pd.MultiIndex.from_product([list(labels) for labels in axes], names=names)
     rows = index.to_frame(index=False)
     for name in columns[0]:

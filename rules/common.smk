@@ -15,12 +15,15 @@ sys.path.insert(0, str(workflow.basedir))
 from pathlib import Path
 
 from openecg.archive import zip_stamp
+from openecg.comparison import differences
 from openecg.config import check_config
+from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
 from openecg.stage2.decoding import PLAIN, resolve_decoding
 from openecg.stage2.settings import resolve_setting
+from openecg.table_list import TABLES
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -28,6 +31,12 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+# Tables of scores, the module of the step that writes each, and the layouts it is for.
+SCORES = {
+    "frames": ("openecg.metrics", LAYOUTS),
+    "boundaries": ("openecg.metrics", LAYOUTS),
+    "classical": ("openecg.classical", ("qtdb",)),  # leads annotated together
+}
 PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
 GOALS = Path(workflow.basedir) / "openecg" / "goals.tsv"
 RULE_FILES = [
@@ -110,7 +119,8 @@ wildcard_constraints:
     scope=one_of(SCOPES),
     system=one_of({name for scope in SCOPES for name in scored_by(scope)}),
     seed=r"\d+|all",
-    table="frames|boundaries",
+    scores=one_of(SCORES),
+    table=one_of(TABLES),
 
 
 def spec_value(path):
@@ -210,6 +220,34 @@ def signals_to_decode(wildcards):
     return shards_of(wildcards) if looks else []
 
 
+def all_systems():
+    """Models that are scored in any scope, in the order of the config."""
+    return list(dict.fromkeys(name for scope in SCOPES for name in systems(scope)))
+
+
+def run_entry(system):
+    """What a system builds on, and how it differs from there."""
+    setting, plus, _ = system.partition("+")
+    decoding = differences(decoding_of(system), decoding_of(setting))
+    base = config["settings"][setting].get("base", "")
+    changes = differences(
+        SETTINGS[setting],
+        resolve_setting(config["settings"], base) if base else {},
+    )
+    own = {"base": setting, "changes": decoding} if plus else {"base": base}
+    return {"decoding": decoding or PLAIN, "changes": changes if base else ""} | own
+
+
+def a_checkpoint_of_each_setting():
+    """Paths of one checkpoint of every setting; which of them does not matter."""
+    return [
+        next(
+            path for path in all_checkpoints("model.safetensors") if f"/{name}/" in path
+        )
+        for name in SETTINGS
+    ]
+
+
 def for_all_scored(paths):
     """What a function of scope, system and data set gives for all that is scored."""
     return [
@@ -221,13 +259,26 @@ def for_all_scored(paths):
     ]
 
 
-def all_scores(table):
-    """Paths of the scores of all systems, scopes and data sets."""
-    return for_all_scored(
-        lambda *place: [
-            "results/scores/{}/{table}/{}/{}.tsv".format(*place, table=table)
-        ]
-    )
+def all_scores(scores):
+    """Paths of one kind of scores of all systems, scopes and data sets that it is for."""
+
+    def path(scope, system, dataset):
+        fits = SPECS[dataset]["layout"] in SCORES[scores][1]
+        return (
+            [f"results/scores/{scope}/{scores}/{system}/{dataset}.tsv"] if fits else []
+        )
+
+    return for_all_scored(path)
+
+
+def collected():
+    """Paths of the tables of scores that this run has."""
+    return [f"results/metrics/{scores}.tsv" for scores in SCORES if all_scores(scores)]
+
+
+def source_of(dataset):
+    """What a data set is read from; data sets of one zip share their records."""
+    return SPECS[dataset].get("zip", {}).get("name", dataset)
 
 
 def one_per_zip(layout):
@@ -235,7 +286,7 @@ def one_per_zip(layout):
     first = {}
     for dataset, spec in SPECS.items():
         if spec["layout"] == layout:
-            first.setdefault(spec.get("zip", {}).get("name", dataset), dataset)
+            first.setdefault(source_of(dataset), dataset)
     return list(first.values())
 
 
@@ -256,12 +307,18 @@ def pacing_timing():
     return ["results/metrics/pacing_timing.tsv"] if all_pacing() else []
 
 
+def all_printed():
+    """Paths of the tables that are printed, in the order of the report."""
+    return expand("results/tables/{table}.tsv", table=TABLES)
+
+
 def all_metrics():
     """Paths of all final tables."""
-    tables = expand("results/metrics/{table}.tsv", table=["frames", "boundaries"])
     stage1 = expand("results/metrics/{table}.tsv", table=["ablation", "stage1"])
     return (
-        tables
+        ["results/runs.tsv", "results/metrics/numbers.tsv"]
+        + all_printed()
+        + collected()
         + all_automatic()
         + all_pacing()
         + pacing_timing()
@@ -316,6 +373,11 @@ def setting_text(wildcards):
 def decoding_text(wildcards):
     """How the probabilities of a model become waves, as JSON."""
     return json.dumps(decoding_of(wildcards.system), sort_keys=True)
+
+
+def architectures():
+    """Names of the architectures of all settings."""
+    return sorted({setting["model"]["architecture"] for setting in SETTINGS.values()})
 
 
 def architecture_code(module):
