@@ -30,6 +30,7 @@ STEPS = {
     "list-runs": "openecg.stage2.runs:list_runs",
     "tabulate-numbers": "openecg.numbers:tabulate_numbers",
     "write-table": "openecg.tabulate:write_table",
+    "compare-systems": "openecg.effects:compare_systems",
     "compare-streams": "openecg.ablation:compare_streams",
     "tabulate-stage1": "openecg.stage1:tabulate_stage1",
     "score-pacing": "openecg.pacing_table:score_pacing",

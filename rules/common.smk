@@ -15,7 +15,7 @@ sys.path.insert(0, str(workflow.basedir))
 from pathlib import Path
 
 from openecg.archive import zip_stamp
-from openecg.comparison import differences
+from openecg.comparison import differences, reference_of
 from openecg.config import check_config
 from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
@@ -238,6 +238,43 @@ def run_entry(system):
     return {"decoding": decoding or PLAIN, "changes": changes if base else ""} | own
 
 
+def pairs():
+    """Systems with what they are compared with in each scope, and in what the two differ."""
+
+    def values(system):
+        return SETTINGS[setting_of(system)] | {"decoding": decoding_of(system)}
+
+    found = []
+    for scope in SCOPES:
+        for system in systems(scope):
+            reference = reference_of(system, systems(scope), config["settings"])
+            if reference:
+                changes = differences(values(system), values(reference))
+                pair = {"system": system, "reference": reference, "changes": changes}
+                found.append({"scope": scope} | pair)
+    return found
+
+
+def compared(paths):
+    """What a function of scope, system and data set gives for all that is compared."""
+    sides = [
+        (pair["scope"], pair[side])
+        for pair in pairs()
+        for side in ("system", "reference")
+    ]
+    return [
+        path
+        for scope, system in dict.fromkeys(sides)
+        for dataset in scored_datasets(scope, system)
+        for path in paths(scope, system, dataset)
+    ]
+
+
+def effects():
+    """Path of the table of effects, if anything is compared."""
+    return ["results/metrics/effects.tsv"] if pairs() else []
+
+
 def a_checkpoint_of_each_setting():
     """Paths of one checkpoint of every setting; which of them does not matter."""
     return [
@@ -319,6 +356,7 @@ def all_metrics():
         ["results/runs.tsv", "results/metrics/numbers.tsv"]
         + all_printed()
         + collected()
+        + effects()
         + all_automatic()
         + all_pacing()
         + pacing_timing()

@@ -161,6 +161,33 @@ rule write_table:
         " --table {output.table:q} &> {log:q}"
 
 
+rule compare_systems:
+    """Say what each change does: systems against those that they are made from."""
+    input:
+        predictions=lambda wildcards: compared(predictions_of),
+        shards=all_parts("results/shards/{dataset}/part-{part}.parquet"),
+    output:
+        table="results/metrics/effects.tsv",
+    log:
+        "results/logs/compare_systems.log",
+    benchmark:
+        "results/benchmarks/compare_systems.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        code=code_hash("openecg.effects"),
+        pairs=json.dumps(pairs()),
+        bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    shell:
+        "python -m openecg compare-systems --pairs {params.pairs:q}"
+        " --predictions {input.predictions:q} --shards {input.shards:q}"
+        " --bootstrap {params.bootstrap} --seed {params.seed} --table {output.table:q} &> {log:q}"
+
+
 rule compare_streams:
     """Compare the token streams: scores, Q-loss, failed leads, time."""
     input:

@@ -28,6 +28,7 @@ rule write_report:
         tables=all_printed(),
         numbers="results/metrics/numbers.tsv",
         runs="results/runs.tsv",
+        effects=effects(),
         ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
         stage1="results/metrics/stage1.tsv" if config["baselines"] else [],
         timings=(
@@ -60,7 +61,7 @@ rule write_report:
         strips=lookup(within=config, dpath="report/strips"),
     shell:
         "python -m openecg write-report --datasets {params.datasets} --tables {input.tables:q}"
-        " --numbers {input.numbers:q} --runs {input.runs:q}"
+        " --numbers {input.numbers:q} --runs {input.runs:q} --effects {input.effects:q}"
         " --ablation {input.ablation:q} --stage1 {input.stage1:q}"
         " --timings {input.timings:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"

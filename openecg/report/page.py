@@ -14,6 +14,7 @@ from openecg.files import read_tsv, written_aside
 from openecg.headline import tolerance_text
 from openecg.plots import training_curves
 from openecg.report.checks import automatic_tables, pacing_tables, stage1_tables, stream_tables
+from openecg.report.effects import effect_tables
 from openecg.report.parts import figure
 from openecg.report.strips import draw_strips
 from openecg.report.tables import printed_tables
@@ -127,6 +128,7 @@ def write_report(
     tables: list[Path],
     numbers: Path,
     runs: Path,
+    effects: list[Path],
     histories: list[Path],
     predictions: list[Path],
     shards: list[Path],
@@ -150,6 +152,8 @@ def write_report(
         Tables of ``write-table``, in the order in which they are shown.
     numbers, runs : Path
         The long table of all numbers, and what each system is. Only listed.
+    effects : list of Path
+        Systems against those that they are made from; none without such pairs.
     histories : list of Path
         ``.../{setting}/seed{n}/history.tsv``.
     predictions : list of Path
@@ -186,6 +190,7 @@ def write_report(
         "Printed tables": tables,
         "All numbers, one row for each, with known ones beside": [numbers],
         "Systems: what they learnt from, and how": [runs],
+        "Effects of changes, on the same records": effects,
         "Token streams: scores, Q-loss, failures, time": ablation,
         "Token streams beside published figures": stage1,
         "Times of the token streams": timings,
@@ -198,6 +203,7 @@ def write_report(
     }
     sections = {
         "Tables": printed_tables(tables),
+        "Effects": effect_tables(effects),
         "Token streams": stream_tables(ablation),
         "Stage 1": stage1_tables(stage1),
         "Pacing": pacing_tables(pacing),

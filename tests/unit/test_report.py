@@ -111,6 +111,17 @@ def _stage1(path: Path) -> Path:
     return path
 
 
+def _effects(path: Path) -> Path:
+    row = {"dataset": REAL, "split": "tuning", "system": ODD, "reference": "F"}
+    row |= {"changes": "model.layers <8>", "protocol": "annotated_span", "tolerance": "martinez"}
+    row |= {"target": "macro", "metric": "f1", "value": 0.9512, "effect": 0.0123}
+    row |= {"effect_lo": 0.0046, "effect_hi": 0.0198, "n_records": 159, "n_seeds": 3}
+    row |= {"n_seeds_reference": 3, "bootstrap": 100}
+    unsure = row | {"target": "P_on", "metric": "false_per_10_s", "effect_lo": -0.01}
+    write_tsv(pd.DataFrame([row, unsure]), path)
+    return path
+
+
 def _listed(path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.touch()
@@ -140,6 +151,7 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "tables": tables,
         "numbers": numbers,
         "runs": runs,
+        "effects": [_effects(metrics / "effects.tsv")],
         "histories": [history],
         "predictions": [path for paths, _ in strips for path in paths],
         "shards": [shard for _, shard in strips],
@@ -226,7 +238,7 @@ def test_the_check_of_the_scorer_shows_known_numbers_for_real_data_only(page: st
 
 
 def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
-    section = page[page.index("<h2>Tables") : page.index("<h2>Token streams")]
+    section = page[page.index("<h2>Tables") : page.index("<h2>Effects")]
     titles = re.findall(r"<h3>(.*?)</h3>", section)
     assert titles == [TABLES[name].title for name in PRINTED if name != "qtdb_classical"]
     for title, table in zip(titles, re.split("<h3>", section)[1:], strict=True):
@@ -240,6 +252,16 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
             if "0.740" in block:
                 assert "records: 41; seeds: 0; interval: 95 %, 100 resamples" in block
                 assert "martinez" in block
+
+
+def test_effects_stand_with_what_they_are_against(page: str) -> None:
+    section = page[page.index("<h2>Effects") : page.index("<h2>Token streams")]
+    assert f"<h3>{REAL}, tuning split</h3>" in section
+    assert "F &lt;b&gt;&amp;<small>against F: model.layers &lt;8&gt;</small>" in section
+    assert "<td><b>+0.012</b><small>[+0.005, +0.020]</small><small>0.951</small></td>" in section
+    assert "<td>+0.012<small>[-0.010, +0.020]</small>" in section
+    assert "159 records, mean of 3 seeds" in section
+    assert "95 % interval from 100 bootstrap resamples of the same records" in section
 
 
 def test_tables_without_numbers_are_named_in_one_line(page: str) -> None:
@@ -340,6 +362,7 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     write_report(
         **inputs
         | {"histories": [], "ablation": [], "stage1": [], "timings": [], "pacing": []}
+        | {"effects": []}
         | {"automatic": [], "predictions": untrained}
     )
     page = inputs["report"].read_text()
