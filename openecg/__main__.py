@@ -23,6 +23,7 @@ STEPS = {
     "train": "openecg.stage2.train:train",
     "predict": "openecg.stage2.predict:predict",
     "decode": "openecg.stage2.decode:decode",
+    "score-decoding-grid": "openecg.stage2.decoding_grid:score_decoding_grid",
     "score-frames": "openecg.metrics:score_frames",
     "score-boundaries": "openecg.metrics:score_boundaries",
     "score-classical": "openecg.classical:score_classical",

@@ -12,10 +12,10 @@ import pandas as pd
 
 from openecg.bootstrap import draw_records, percentiles, rates, ratio, resampled
 from openecg.errors import ConfigError, DataError
-from openecg.files import read_parquet, write_tsv
+from openecg.files import write_tsv
 from openecg.metrics import per_record, score_strips
 from openecg.score import ANNOTATED_SPAN, PROTOCOLS, TOLERANCES
-from openecg.scored_split import MARKS, SYSTEM, read_scored_split
+from openecg.scored_split import MARKS, SYSTEM, first_row, read_scored_split
 from openecg.selection import ALL, HELD_OUT, TUNING
 from openecg.waves import BOUNDARIES
 
@@ -96,11 +96,11 @@ def compare_systems(
         raise ConfigError(f"pairs: not JSON: {error}") from error
     by_place: dict[tuple[str, str], dict[str, list[Path]]] = {}
     for path in predictions:
-        system, _, dataset, split = _first(path, SYSTEM)
+        system, _, dataset, split = first_row(path, SYSTEM)
         by_place.setdefault((dataset, split), {}).setdefault(system, []).append(path)
     by_dataset: dict[str, list[Path]] = {}
     for path in shards:
-        by_dataset.setdefault(_first(path, ["dataset"])[0], []).append(path)
+        by_dataset.setdefault(first_row(path, ["dataset"])[0], []).append(path)
     tables = []
     for (dataset, split), systems in by_place.items():
         scope = split if split in (TUNING, ALL) else HELD_OUT
@@ -193,11 +193,3 @@ def _effect(
     drawn = [resampled(side, statistic, weights).mean(axis=1) for side in (system, reference)]
     limits = percentiles(drawn[0] - drawn[1])
     return np.stack([values[0], values[0] - values[1], *limits])
-
-
-def _first(path: Path, columns: list[str]) -> list[str]:
-    """Give the values of some columns in the first row of a file."""
-    table = read_parquet(path, columns=columns).slice(0, 1).to_pylist()
-    if not table:
-        raise DataError(f"{path}: no rows")
-    return [str(table[0][name]) for name in columns]

@@ -186,21 +186,24 @@ def all_checkpoints(name):
     )
 
 
-def probabilities_of(wildcards):
-    """Paths of the probabilities that are decoded to the predictions of a model."""
-    seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
+def probabilities(scope, system, dataset, seeds):
+    """Paths of what a model, trained with some seeds, makes of a data set."""
     pattern = "results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet"
     return expand(
         pattern,
-        setting=setting_of(wildcards.system),
+        setting=setting_of(system),
         training=[
-            training_name(scheme, seed)
-            for scheme in schemes(wildcards.scope)
-            for seed in seeds
+            training_name(scheme, seed) for scheme in schemes(scope) for seed in seeds
         ],
-        leads=decoding_of(wildcards.system)["leads"],
-        dataset=wildcards.dataset,
+        leads=decoding_of(system)["leads"],
+        dataset=dataset,
     )
+
+
+def probabilities_of(wildcards):
+    """Paths of the probabilities that are decoded to the predictions of a model."""
+    seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
+    return probabilities(wildcards.scope, wildcards.system, wildcards.dataset, seeds)
 
 
 def predictions_of(scope, system, dataset):
@@ -211,6 +214,42 @@ def predictions_of(scope, system, dataset):
         f"results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet"
         for seed in seeds_of(system)
     ]
+
+
+def of_all_datasets(scope, system, paths):
+    """What a function of data sets gives for all that a system is scored on."""
+    return [
+        path for dataset in scored_datasets(scope, system) for path in paths(dataset)
+    ]
+
+
+def probabilities_in(scope, wildcards):
+    """Paths of all that a model makes of the records of a scope."""
+    return of_all_datasets(
+        scope,
+        wildcards.system,
+        lambda dataset: probabilities(
+            scope, wildcards.system, dataset, config["seeds"]
+        ),
+    )
+
+
+def shards_in(scope, wildcards):
+    """Paths of the shards of the data sets that a model is scored on."""
+    return of_all_datasets(
+        scope,
+        wildcards.system,
+        lambda dataset: parts_of(
+            "results/shards/{dataset}/part-{part}.parquet", dataset
+        ),
+    )
+
+
+def all_grids():
+    """Paths of the tables of cleanings."""
+    return expand(
+        "results/metrics/decoding_grid_{system}.tsv", system=config["decoding_grid"]
+    )
 
 
 def signals_to_decode(wildcards):
@@ -357,6 +396,7 @@ def all_metrics():
         + all_printed()
         + collected()
         + effects()
+        + all_grids()
         + all_automatic()
         + all_pacing()
         + pacing_timing()

@@ -188,6 +188,35 @@ rule compare_systems:
         " --bootstrap {params.bootstrap} --seed {params.seed} --table {output.table:q} &> {log:q}"
 
 
+rule score_decoding_grid:
+    """Decode the probabilities of one system with a grid of cleanings, on tuning records."""
+    input:
+        probabilities=lambda wildcards: probabilities_in(TUNING, wildcards),
+        shards=lambda wildcards: shards_in(TUNING, wildcards),
+    output:
+        table="results/metrics/decoding_grid_{system}.tsv",
+    log:
+        "results/logs/score_decoding_grid/{system}.log",
+    benchmark:
+        "results/benchmarks/score_decoding_grid/{system}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        code=code_hash("openecg.stage2.decoding_grid"),
+        decoding=decoding_text,
+        frame_ms=lookup(within=config, dpath="signal/frame_ms"),
+        bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    shell:
+        "python -m openecg score-decoding-grid --probabilities {input.probabilities:q}"
+        " --shards {input.shards:q} --decoding {params.decoding:q} --frame-ms {params.frame_ms}"
+        " --system {wildcards.system:q} --bootstrap {params.bootstrap} --seed {params.seed}"
+        " --table {output.table:q} &> {log:q}"
+
+
 rule compare_streams:
     """Compare the token streams: scores, Q-loss, failed leads, time."""
     input:
