@@ -24,6 +24,7 @@ STEPS = {
     "predict": "openecg.stage2.predict:predict",
     "decode": "openecg.stage2.decode:decode",
     "score-decoding-grid": "openecg.stage2.decoding_grid:score_decoding_grid",
+    "calibrate": "openecg.stage2.calibration:calibrate",
     "score-frames": "openecg.metrics:score_frames",
     "score-boundaries": "openecg.metrics:score_boundaries",
     "score-classical": "openecg.classical:score_classical",

@@ -245,6 +245,21 @@ def shards_in(scope, wildcards):
     )
 
 
+def calibrated():
+    """Models of the held-out records whose probabilities become waves without more ado."""
+
+    def is_plain(system):
+        same = {"leads": 0, "ensemble": False}  # of which the probabilities are means
+        return decoding_of(system) | same == decoding_of("") | same
+
+    return [system for system in systems(HELD_OUT) if is_plain(system)]
+
+
+def all_calibrations():
+    """Paths of the tables of calibration."""
+    return expand("results/metrics/calibration_{system}.tsv", system=calibrated())
+
+
 def all_grids():
     """Paths of the tables of cleanings."""
     return expand(
@@ -397,6 +412,7 @@ def all_metrics():
         + collected()
         + effects()
         + all_grids()
+        + all_calibrations()
         + all_automatic()
         + all_pacing()
         + pacing_timing()

@@ -217,6 +217,33 @@ rule score_decoding_grid:
         " --table {output.table:q} &> {log:q}"
 
 
+rule calibrate:
+    """Compare the probabilities of one system with how often they come true."""
+    input:
+        probabilities=lambda wildcards: probabilities_in(HELD_OUT, wildcards),
+        shards=lambda wildcards: shards_in(HELD_OUT, wildcards),
+    output:
+        table="results/metrics/calibration_{system}.tsv",
+    log:
+        "results/logs/calibrate/{system}.log",
+    benchmark:
+        "results/benchmarks/calibrate/{system}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=15,
+    params:
+        code=code_hash("openecg.stage2.calibration"),
+        decoding=decoding_text,
+        bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    shell:
+        "python -m openecg calibrate --probabilities {input.probabilities:q}"
+        " --shards {input.shards:q} --decoding {params.decoding:q} --system {wildcards.system:q}"
+        " --bootstrap {params.bootstrap} --seed {params.seed} --table {output.table:q} &> {log:q}"
+
+
 rule compare_streams:
     """Compare the token streams: scores, Q-loss, failed leads, time."""
     input:

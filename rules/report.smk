@@ -29,6 +29,8 @@ rule write_report:
         numbers="results/metrics/numbers.tsv",
         runs="results/runs.tsv",
         effects=effects(),
+        grids=all_grids(),
+        calibrations=all_calibrations(),
         ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
         stage1="results/metrics/stage1.tsv" if config["baselines"] else [],
         timings=(
@@ -62,6 +64,7 @@ rule write_report:
     shell:
         "python -m openecg write-report --datasets {params.datasets} --tables {input.tables:q}"
         " --numbers {input.numbers:q} --runs {input.runs:q} --effects {input.effects:q}"
+        " --grids {input.grids:q} --calibrations {input.calibrations:q}"
         " --ablation {input.ablation:q} --stage1 {input.stage1:q}"
         " --timings {input.timings:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"

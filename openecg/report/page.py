@@ -13,6 +13,7 @@ from openecg.datasets import SIMULATED
 from openecg.files import read_tsv, written_aside
 from openecg.headline import tolerance_text
 from openecg.plots import training_curves
+from openecg.report.calibration import calibration_html, grid_html
 from openecg.report.checks import automatic_tables, pacing_tables, stage1_tables, stream_tables
 from openecg.report.effects import effect_tables
 from openecg.report.parts import figure
@@ -50,7 +51,7 @@ thead th.group { text-align: center; border-left: 1px solid var(--line); }
 tr:first-child th:first-child, td:first-child { text-align: left; padding-left: 0.3rem; }
 tr { background: var(--page); }
 tr:first-child th:first-child, td:first-child { position: sticky; left: 0; background: inherit;
-  white-space: normal; overflow-wrap: anywhere; max-width: 11rem; }
+  white-space: normal; overflow-wrap: anywhere; min-width: 8rem; max-width: 11rem; }
 tbody tr:nth-child(even) { background: var(--shade); }
 tbody th.of { text-align: left; padding: 0.7rem 0.3rem 0.2rem; background: var(--page); }
 td small { display: block; color: var(--soft); font-size: 0.8rem; line-height: 1.3; }
@@ -129,6 +130,8 @@ def write_report(
     numbers: Path,
     runs: Path,
     effects: list[Path],
+    calibrations: list[Path],
+    grids: list[Path],
     histories: list[Path],
     predictions: list[Path],
     shards: list[Path],
@@ -154,6 +157,8 @@ def write_report(
         The long table of all numbers, and what each system is. Only listed.
     effects : list of Path
         Systems against those that they are made from; none without such pairs.
+    calibrations, grids : list of Path
+        Tables of ``calibrate``, and of ``score-decoding-grid``; none without such systems.
     histories : list of Path
         ``.../{setting}/seed{n}/history.tsv``.
     predictions : list of Path
@@ -191,6 +196,8 @@ def write_report(
         "All numbers, one row for each, with known ones beside": [numbers],
         "Systems: what they learnt from, and how": [runs],
         "Effects of changes, on the same records": effects,
+        "A grid of cleanings": grids,
+        "Calibration of probabilities": calibrations,
         "Token streams: scores, Q-loss, failures, time": ablation,
         "Token streams beside published figures": stage1,
         "Times of the token streams": timings,
@@ -204,6 +211,8 @@ def write_report(
     sections = {
         "Tables": printed_tables(tables),
         "Effects": effect_tables(effects),
+        "Decoding grid": grid_html(grids),
+        "Calibration": calibration_html(calibrations),
         "Token streams": stream_tables(ablation),
         "Stage 1": stage1_tables(stage1),
         "Pacing": pacing_tables(pacing),

@@ -303,11 +303,22 @@ def read_probabilities(paths: list[Path]) -> Probabilities:
 
 def read_signals(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.float32]:
     """Read the signals of windows, in mV, in the order of ``rows``."""
-    tables = [read_parquet(path, columns=[*KEYS, "signal"]) for path in shards]
-    both = pa.concat_tables(tables)
+    table = shard_rows(shards, rows, ["signal"])
+    signals: npt.NDArray[np.float32] = list_matrix(table, "signal", shards[0])
+    return signals
+
+
+def shard_rows(shards: list[Path], rows: pd.DataFrame, columns: list[str]) -> pa.Table:
+    """Read some columns of windows from their shards, in the order of ``rows``.
+
+    Raises
+    ------
+    DataError
+        If a window is in none of the shards.
+    """
+    both = pa.concat_tables([read_parquet(path, columns=[*KEYS, *columns]) for path in shards])
     index = pd.MultiIndex.from_frame(both.select(KEYS).to_pandas())
     at = index.get_indexer(pd.MultiIndex.from_frame(rows[KEYS]))
     if (at < 0).any():
         raise DataError(f"{shards[0]} and others: {rows[KEYS].loc[at < 0].iloc[0].tolist()} lacks")
-    signals: npt.NDArray[np.float32] = list_matrix(both.take(at), "signal", shards[0])
-    return signals
+    return both.take(at)

@@ -1,6 +1,7 @@
 """The page of a run: what it states, what it never states, and that it stands alone."""
 
 import base64
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,31 @@ def _effects(path: Path) -> Path:
     return path
 
 
+def _calibration(path: Path) -> Path:
+    figures = {"system": ODD, "dataset": REAL, "split": SPLIT, "n_records": 3, "n_seeds": 2}
+    figures |= {"bootstrap": 100}
+    rows = []
+    for level, target in itertools.product(("label", "wave"), ("P", "QRS", "T")):
+        for name, n, probability in (("0.0-0.1", 7, 0.05), ("0.9-1.0", 0, None), ("all", 7, 0.05)):
+            row = {"level": level, "target": target, "bin": name, "n": n} | figures
+            row |= {"probability": probability, "observed": 0.1 if n else None}
+            row |= {"observed_lo": 0.05, "observed_hi": 0.2, "error": 0.0512, "error_lo": 0.04}
+            row |= {"error_hi": 0.06, "false_share": 0.0831, "false_share_lo": 0.05}
+            rows.append(row | {"false_share_hi": 0.1})
+    write_tsv(pd.DataFrame(rows), path)
+    return path
+
+
+def _grid(path: Path) -> Path:
+    row = {"system": ODD, "dataset": REAL, "split": "tuning", "protocol": "annotated_span"}
+    row |= {"min_run_ms": 60, "merge_gap_ms": 200, "min_wave_ms": 0, "macro_martinez": 0.9123}
+    row |= {"macro_martinez_lo": 0.9, "macro_martinez_hi": 0.92, "macro_150ms": 0.95}
+    row |= {"macro_150ms_lo": 0.94, "macro_150ms_hi": 0.96, "n_records": 159, "n_seeds": 3}
+    rows = [row, row | {"min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 40}]
+    write_tsv(pd.DataFrame(rows).assign(bootstrap=100), path)
+    return path
+
+
 def _listed(path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.touch()
@@ -152,6 +178,8 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "numbers": numbers,
         "runs": runs,
         "effects": [_effects(metrics / "effects.tsv")],
+        "grids": [_grid(metrics / "decoding_grid_F.tsv")],
+        "calibrations": [_calibration(metrics / "calibration_F.tsv")],
         "histories": [history],
         "predictions": [path for paths, _ in strips for path in paths],
         "shards": [shard for _, shard in strips],
@@ -255,13 +283,32 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
 
 
 def test_effects_stand_with_what_they_are_against(page: str) -> None:
-    section = page[page.index("<h2>Effects") : page.index("<h2>Token streams")]
+    section = page[page.index("<h2>Effects") : page.index("<h2>Decoding grid")]
     assert f"<h3>{REAL}, tuning split</h3>" in section
     assert "F &lt;b&gt;&amp;<small>against F: model.layers &lt;8&gt;</small>" in section
     assert "<td><b>+0.012</b><small>[+0.005, +0.020]</small><small>0.951</small></td>" in section
     assert "<td>+0.012<small>[-0.010, +0.020]</small>" in section
     assert "159 records, mean of 3 seeds" in section
     assert "95 % interval from 100 bootstrap resamples of the same records" in section
+
+
+def test_cleanings_are_named_and_scored(page: str) -> None:
+    section = page[page.index("<h2>Decoding grid") : page.index("<h2>Calibration")]
+    assert f"F &lt;b&gt;&amp; on {REAL}, tuning split, protocol annotated_span" in section
+    assert "<td>runs under 60 ms, gaps under 200 ms</td>" in section
+    assert "<td>waves under 40 ms</td><td>0.912<small>[0.900, 0.920]</small></td>" in section
+
+
+def test_calibration_is_drawn_and_tabulated(page: str) -> None:
+    section = page[page.index("<h2>Calibration") : page.index("<h2>Token streams")]
+    cells = "<td>0.051<small>[0.040, 0.060]</small></td><td>7</td><td>0.083<small>[0.050, 0.100]"
+    assert "<td>F &lt;b&gt;&amp;, QRS</td>" in section
+    assert cells in section
+    assert "2 seeds pooled" in section
+    (source,) = _sources(section)
+    svg = base64.b64decode(source.partition(",")[2]).decode()
+    for text in ("P, labels", "QRS, predicted waves", "F &lt;b&gt;&amp;"):
+        assert f"<!-- {text} -->" in svg
 
 
 def test_tables_without_numbers_are_named_in_one_line(page: str) -> None:
@@ -334,11 +381,11 @@ def _sources(page: str) -> list[str]:
 
 def test_curves_strips_and_rule_graph_are_embedded(page: str) -> None:
     figures = [base64.b64decode(source.partition(",")[2]) for source in _sources(page)]
-    assert len(figures) == 1 + 3 + 1
+    assert len(figures) == 1 + 1 + 3 + 1  # calibration, curves, strips, rules
     for figure in figures:
         assert ElementTree.fromstring(figure).tag.endswith("svg")
     assert b"<text>all</text>" in figures[-1]
-    for figure in figures[1:4]:
+    for figure in figures[2:5]:
         rows = re.findall(r"<!-- (truth|F, seed \d|nk_dwt|F &lt;b.*?, seed 0) -->", figure.decode())
         assert rows == ["truth", "F, seed 0", "F &lt;b&gt;&amp;, seed 0"]
 
@@ -362,7 +409,7 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     write_report(
         **inputs
         | {"histories": [], "ablation": [], "stage1": [], "timings": [], "pacing": []}
-        | {"effects": []}
+        | {"effects": [], "grids": [], "calibrations": []}
         | {"automatic": [], "predictions": untrained}
     )
     page = inputs["report"].read_text()

@@ -43,6 +43,7 @@ AFTER_THE_ZIP = {
     "predict": 1,
     "decode": 1,
     "score": 4,
+    "calibrate": 1,
     "score_pacing": 1,
     "collect_metrics": 2,
     "list_runs": 1,

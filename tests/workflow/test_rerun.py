@@ -21,9 +21,17 @@ STAGE1 = {"compare_streams": 1, "tabulate_stage1": 1}
 COLLECTED = {"collect_metrics": 3, **STAGE1, **NUMBERS}
 RUNS = {"list_runs": 1, **NUMBERS}
 PACING = {"score_pacing": 1}
-SCORES = {"score": 24 + 4, **COLLECTED}
-MODELS = {"train": 2, "predict": 6, "decode": 6, "score": 12 + 2, **RUNS, **COLLECTED}
-ONE_MODEL = {"train": 1, "predict": 3, "decode": 3, "score": 6 + 1, **RUNS, **COLLECTED}
+SCORES = {"score": 24 + 4, "calibrate": 2, **COLLECTED}
+MODELS = {
+    **{"train": 2, "predict": 6, "decode": 6, "score": 12 + 2, "calibrate": 2},
+    **RUNS,
+    **COLLECTED,
+}
+ONE_MODEL = {
+    **{"train": 1, "predict": 3, "decode": 3, "score": 6 + 1, "calibrate": 1},
+    **RUNS,
+    **COLLECTED,
+}
 TOKENS = {
     "write_tokens": 8,
     "predict_tokens": 6,
@@ -46,6 +54,7 @@ ISP = {
     "predict": 3 + 1,
     "decode": 3 + 1,
     "score": 7 + 2 * 3,
+    "calibrate": 2,
     **RUNS,
     **COLLECTED,
 }
@@ -58,6 +67,7 @@ QTDB_WINDOWS = {
     "predict": 3 + 1,
     "decode": 3 + 1,
     "score": 7 + 3 * 3,
+    "calibrate": 2,
     **RUNS,
     **COLLECTED,
 }
@@ -125,13 +135,19 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "openecg/stage2/decode.py",
             "log = ",
             "spare = 1\nlog = ",
-            {"decode": 6, "score": 12 + 2, **COLLECTED},
+            {"decode": 6, "score": 12 + 2, "calibrate": 2, **COLLECTED},
         ),
         (
             "openecg/classical.py",
             "log = ",
             "spare = 1\nlog = ",
             {"score": 4, "collect_metrics": 1, **NUMBERS},
+        ),
+        (
+            "openecg/stage2/calibration.py",
+            "log = ",
+            "spare = 1\nlog = ",
+            {"calibrate": 2, **REPORT},
         ),
         ("openecg/stage2/runs.py", "log = ", "spare = 1\nlog = ", RUNS),
         ("openecg/numbers.py", "log = ", "spare = 1\nlog = ", NUMBERS),
@@ -193,6 +209,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "decode.py",
         "bootstrap.py",
         "classical.py",
+        "calibration.py",
         "runs.py",
         "numbers.py",
         "list of tables",
@@ -235,12 +252,37 @@ def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -
         "predict": 3 + 1,
         "decode": 3 + 1,
         "score": 7 + 2 * 3,
+        "calibrate": 2,
         **RUNS,
         **COLLECTED,
     }
     done.make()
     assert hashlib.sha256(shard.read_bytes()).hexdigest() == before
     assert done.planned() == {}
+
+
+def test_comparisons_and_grids_are_made_where_they_are_asked_for(done: Checkout) -> None:
+    tables = {
+        "compare_systems": "results/metrics/effects.tsv",
+        "score_decoding_grid": "results/metrics/decoding_grid_F_simulated.tsv",
+    }
+    (done.root / "overlay.yaml").write_text(
+        "train: [F_simulated, F_simulated+original]\n"
+        "tuning: {systems: [F_simulated], folds: [0]}\n"
+        "decoding_grid: [F_simulated]\n"
+    )
+    done.config = (*done.config, "overlay.yaml")
+    planned = done.planned()
+    assert {rule: planned[rule] for rule in tables} == dict.fromkeys(tables, 1)
+    done.make(*tables.values())
+    assert done.planned(*tables.values()) == {}
+    for rule, module in (
+        ("compare_systems", "effects"),
+        ("score_decoding_grid", "stage2/decoding_grid"),
+    ):
+        done.edit(f"openecg/{module}.py", "log = ", "spare = 1\nlog = ")
+        assert done.planned(*tables.values()) == {rule: 1}
+        done.edit(f"openecg/{module}.py", "spare = 1\nlog = ", "log = ")
 
 
 def test_the_rule_graph_is_the_one_of_the_configuration(done: Checkout) -> None:
