@@ -13,9 +13,10 @@ import pandas as pd
 from openecg.bootstrap import draw_records, percentiles, rates, ratio, resampled
 from openecg.errors import ConfigError, DataError
 from openecg.files import write_tsv
+from openecg.grouped import by_dataset, first_row
 from openecg.metrics import per_record, score_strips
 from openecg.score import ANNOTATED_SPAN, PROTOCOLS, TOLERANCES
-from openecg.scored_split import MARKS, SYSTEM, first_row, read_scored_split
+from openecg.scored_split import MARKS, SYSTEM, read_scored_split
 from openecg.selection import ALL, HELD_OUT, TUNING
 from openecg.waves import BOUNDARIES
 
@@ -98,9 +99,7 @@ def compare_systems(
     for path in predictions:
         system, _, dataset, split = first_row(path, SYSTEM)
         by_place.setdefault((dataset, split), {}).setdefault(system, []).append(path)
-    by_dataset: dict[str, list[Path]] = {}
-    for path in shards:
-        by_dataset.setdefault(first_row(path, ["dataset"])[0], []).append(path)
+    own_shards = by_dataset(shards)
     tables = []
     for (dataset, split), systems in by_place.items():
         scope = split if split in (TUNING, ALL) else HELD_OUT
@@ -108,7 +107,7 @@ def compare_systems(
         here = [one for one in here if {one["system"], one["reference"]} <= set(systems)]
         needed = {one[side] for one in here for side in ("system", "reference")}
         counted = {
-            name: count_records(paths, by_dataset.get(dataset, []))
+            name: count_records(paths, own_shards.get(dataset, []))
             for name, paths in systems.items()
             if name in needed
         }

@@ -164,20 +164,6 @@ def read_scored_split(
     )
 
 
-def first_row(path: Path, columns: list[str]) -> list[str]:
-    """Give the values of some columns in the first row of a Parquet file.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or has no row.
-    """
-    rows = read_parquet(path, columns=columns).slice(0, 1).to_pylist()
-    if not rows:
-        raise DataError(f"{path}: no rows")
-    return [str(rows[0][name]) for name in columns]
-
-
 def _system_of(table: pa.Table, path: Path) -> dict[str, str]:
     """Return system, seed, data set and split of a prediction file, which must be the same."""
     if not table.num_rows:

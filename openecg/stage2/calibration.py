@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from openecg.bootstrap import draw_records, estimate, ratio
 from openecg.files import write_tsv
+from openecg.grouped import by_dataset
 from openecg.score import TOLERANCES
-from openecg.scored_split import first_row
 from openecg.stage2.decode import (
     Probabilities,
+    by_seed,
     decode_window,
     looks_at_signal,
     read_probabilities,
@@ -86,14 +87,10 @@ def calibrate(
         If the files do not belong together.
     """
     how = Decoding.from_json(decoding)
-    of_dataset: dict[str, dict[str, list[Path]]] = {}
-    for path in probabilities:
-        dataset, own = first_row(path, ["dataset", "seed"])
-        name = "all" if how.ensemble else own
-        of_dataset.setdefault(dataset, {}).setdefault(name, []).append(path)
+    shards_of = by_dataset(shards)
     tables = []
-    for dataset, seeds in of_dataset.items():
-        own_shards = [path for path in shards if first_row(path, ["dataset"]) == [dataset]]
+    for dataset, seeds in by_seed(probabilities, ensemble=how.ensemble).items():
+        own_shards = shards_of.get(dataset, [])
         tallies = []
         for paths in seeds.values():
             windows = read_probabilities(paths)

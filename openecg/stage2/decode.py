@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_parquet
+from openecg.grouped import first_row
 from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.decoders import (
     apply_offsets,
@@ -33,6 +34,7 @@ Times = npt.NDArray[np.float64]
 
 KEYS = ["dataset", "record_id", "lead", "window"]
 N_CLASSES = len(KINDS) + 1
+ALL_SEEDS = "all"  # the seed of an ensemble
 
 
 def decode(
@@ -299,6 +301,23 @@ def read_probabilities(paths: list[Path]) -> Probabilities:
         classes=averaged("probabilities", N_CLASSES),
         offsets=offsets,
     )
+
+
+def by_seed(paths: list[Path], *, ensemble: bool) -> dict[str, dict[str, list[Path]]]:
+    """Group files of ``predict`` by data set, and then by seed.
+
+    Parameters
+    ----------
+    paths : list of Path
+    ensemble : bool
+        All seeds together, as ``all``.
+    """
+    grouped: dict[str, dict[str, list[Path]]] = {}
+    for path in paths:
+        dataset, seed = first_row(path, ["dataset", "seed"])
+        of_seed = grouped.setdefault(dataset, {})
+        of_seed.setdefault(ALL_SEEDS if ensemble else seed, []).append(path)
+    return grouped
 
 
 def read_signals(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.float32]:

@@ -12,10 +12,12 @@ import pandas as pd
 
 from openecg.bootstrap import draw_records, estimate, rates
 from openecg.files import write_parquet, write_tsv
+from openecg.grouped import by_dataset
 from openecg.metrics import per_record, score_strips
 from openecg.score import ANNOTATED_SPAN, FULL_WINDOW, PROTOCOLS, TOLERANCES
-from openecg.scored_split import MARKS, first_row, read_scored_split
+from openecg.scored_split import MARKS, read_scored_split
 from openecg.stage2.decode import (
+    by_seed,
     decode_windows,
     looks_at_signal,
     read_probabilities,
@@ -82,20 +84,14 @@ def score_decoding_grid(
         If the files do not belong together, or the decoding needs what they do not hold.
     """
     base = Decoding.from_json(decoding)
-    parts: dict[str, dict[str, list[Path]]] = {}
-    for path in probabilities:
-        dataset, own = first_row(path, ["dataset", "seed"])
-        name = "all" if base.ensemble else own
-        parts.setdefault(dataset, {}).setdefault(name, []).append(path)
-    of_dataset: dict[str, list[Path]] = {}
-    for path in shards:
-        of_dataset.setdefault(first_row(path, ["dataset"])[0], []).append(path)
+    parts = by_seed(probabilities, ensemble=base.ensemble)
+    own_shards = by_dataset(shards)
     rows = [
         score
         for dataset, seeds in parts.items()
         for score in _scores(
             seeds,
-            of_dataset.get(dataset, []),
+            own_shards.get(dataset, []),
             base,
             frame_ms=frame_ms,
             system=system,

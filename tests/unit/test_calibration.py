@@ -11,42 +11,9 @@ import pytest
 from openecg.errors import DataError
 from openecg.files import read_tsv
 from openecg.stage2.calibration import COLUMNS, calibrate, calibration_error
+from tests.unit.made_up_probabilities import LABEL_MS, PLAIN, said, written
 from tests.unit.made_up_shards import shard_rows, write_rows
 from tests.unit.scored_strips import one
-from tests.unit.test_decode import PLAIN, written
-
-LABEL_MS, N_LABELS = 20.0, 40
-
-
-def said(
-    shards: list[dict[str, Any]],
-    *,
-    sure: float = 0.85,
-    move: int = 0,
-    seed: str = "0",
-    also: tuple[int, int, int] | None = None,
-) -> list[dict[str, Any]]:
-    """Call what is marked in each strip, ``move`` labels late, with one probability.
-
-    ``also`` is a further wave: its kind, first and last label.
-    """
-    rows = []
-    for shard in shards:
-        called = np.zeros(N_LABELS, dtype=int)
-        waves = zip(shard["wave_kind"], shard["on_ms"], shard["off_ms"], strict=True)
-        for kind, on, off in waves:
-            first, last = int(on // LABEL_MS) + move, int(off // LABEL_MS) + move
-            called[max(first, 0) : last + 1] = kind
-        if also is not None:
-            called[also[1] : also[2] + 1] = also[0]
-        rest = (1 - sure) / 3
-        probabilities = (rest + (sure - rest) * np.eye(4)[called]).astype(np.float16).ravel()
-        rows.append(
-            {name: shard[name] for name in ("dataset", "record_id", "lead", "window")}
-            | {"split": "test", "system": "m", "seed": seed, "fs_hz": 250.0, "offsets": None}
-            | {"label_ms": LABEL_MS, "probabilities": probabilities}
-        )
-    return rows
 
 
 def calibrated(

@@ -12,32 +12,21 @@ from openecg.errors import DataError
 from openecg.files import read_tsv
 from openecg.stage2.decoding import Decoding
 from openecg.stage2.decoding_grid import COLUMNS, cleanings, score_decoding_grid
+from tests.unit.made_up_probabilities import LABEL_MS, PLAIN, said, written
 from tests.unit.made_up_shards import shard_rows, write_rows
-from tests.unit.test_decode import PLAIN, written
-
-LABEL_MS, N_LABELS = 20.0, 40
 
 
-def probability_rows(
-    shards: list[dict[str, Any]], *, seed: str = "0", spurious: bool = False
-) -> list[dict[str, Any]]:
-    """Be sure of what is marked in each strip, and of a P wave of 20 ms before it if spurious."""
+def with_a_spurious_p(shards: list[dict[str, Any]], *, seed: str = "0") -> list[dict[str, Any]]:
+    """Call what is marked, and a P wave of one label inside the span where there is room."""
     rows = []
-    for shard in shards:
-        called = np.zeros(N_LABELS, dtype=int)
-        for kind, on, off in zip(shard["wave_kind"], shard["on_ms"], shard["off_ms"], strict=True):
-            called[int(on // LABEL_MS) : int(off // LABEL_MS) + 1] = kind
-        gap = np.flatnonzero((called[1:-1] == 0) & (called[:-2] == 0) & (called[2:] == 0)) + 1
-        inside = gap[(gap * LABEL_MS > shard["span_on_ms"]) & (gap < N_LABELS - 4)]
-        if spurious and inside.size:
-            called[inside[0]] = 1
-        keys = ("dataset", "record_id", "lead", "window")
-        probabilities = (0.1 + 0.6 * np.eye(4)[called]).astype(np.float16).ravel()
-        rows.append(
-            {name: shard[name] for name in keys}
-            | {"split": "tuning", "system": "m", "seed": seed, "fs_hz": 250.0, "offsets": None}
-            | {"label_ms": LABEL_MS, "probabilities": probabilities}
-        )
+    for shard, row in zip(shards, said(shards, split="tuning", seed=seed), strict=True):
+        probabilities = row["probabilities"].reshape(-1, 4).copy()
+        other = probabilities.argmax(axis=1) == 0
+        room = np.flatnonzero(other[1:-1] & other[:-2] & other[2:]) + 1
+        inside = room[(room * LABEL_MS > shard["span_on_ms"]) & (room < other.size - 4)]
+        if inside.size:
+            probabilities[inside[0]] = np.roll(probabilities[inside[0]], 1)
+        rows.append(row | {"probabilities": probabilities.ravel()})
     return rows
 
 
@@ -61,7 +50,7 @@ def grid(
 
 def test_every_cleaning_is_scored_by_both_protocols(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
-    table = grid(tmp_path, shards, probability_rows(shards))
+    table = grid(tmp_path, shards, said(shards, split="tuning"))
     assert len(table) == 2 * (6 * 4 + 4)
     assert not table.duplicated(["protocol", "min_run_ms", "merge_gap_ms", "min_wave_ms"]).any()
     assert set(table["split"]) == {"tuning"}
@@ -74,7 +63,7 @@ def test_every_cleaning_is_scored_by_both_protocols(tmp_path: Path) -> None:
 
 def test_dropping_short_waves_pays_where_short_waves_are_wrong(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
-    table = grid(tmp_path, shards, probability_rows(shards, spurious=True))
+    table = grid(tmp_path, shards, with_a_spurious_p(shards))
     span = table[(table["protocol"] == "annotated_span") & (table["min_run_ms"] == 0)]
     macro = span.set_index("min_wave_ms")["macro_martinez"]
     assert macro[0] == macro[20] < macro[40]
@@ -90,8 +79,8 @@ def test_the_other_values_of_the_decoding_stay() -> None:
 
 def test_seeds_are_averaged_and_an_ensemble_is_one(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
-    right = probability_rows(shards)
-    wrong = probability_rows(shards, seed="1", spurious=True)
+    right = said(shards, split="tuning")
+    wrong = with_a_spurious_p(shards, seed="1")
     both = grid(tmp_path, shards, right, wrong)
     alone = [grid(tmp_path, shards, one) for one in (right, wrong)]
     mean = (alone[0]["macro_martinez"] + alone[1]["macro_martinez"]) / 2
@@ -103,7 +92,7 @@ def test_seeds_are_averaged_and_an_ensemble_is_one(tmp_path: Path) -> None:
 
 def test_folds_of_a_seed_belong_together(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
-    rows = probability_rows(shards)
+    rows = said(shards, split="tuning")
     whole = grid(tmp_path, shards, rows)
     pd.testing.assert_frame_equal(grid(tmp_path, shards, rows[:4], rows[4:]), whole)
 
@@ -111,5 +100,5 @@ def test_folds_of_a_seed_belong_together(tmp_path: Path) -> None:
 def test_probabilities_of_other_records_are_refused(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
     with pytest.raises(DataError, match="record 3 lead V1"):
-        grid(tmp_path, shards[:6], probability_rows(shards))
+        grid(tmp_path, shards[:6], said(shards, split="tuning"))
     assert not (tmp_path / "grid.tsv").exists()
