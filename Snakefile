@@ -11,8 +11,8 @@
 #   results/checkpoints/{setting}/{training}/model.safetensors, history.tsv
 #   results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet
 #   results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet    token streams: no seed
-#   results/scores/{scope}/{table}/{system}/{dataset}.tsv
-#   results/metrics/{table}.tsv                      all of them
+#   results/scores/{scope}/{scores}/{system}/{dataset}.tsv
+#   results/metrics/{scores}.tsv                     all of them
 #   results/report.html
 from snakemake.utils import min_version
 

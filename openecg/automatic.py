@@ -12,12 +12,11 @@ from openecg.datasets.base import read_header
 from openecg.datasets.qtdb import AUTOMATIC, EXPERT, list_records, read_waves
 from openecg.files import write_tsv
 from openecg.published import load_published
-from openecg.score import average_records, better_lead_errors
+from openecg.score import SEARCH_MS, average_records, better_lead_errors
 from openecg.waves import KINDS, NOT_MARKED, Waves
 
 log = logging.getLogger(__name__)
 
-SEARCH_MS = 400.0  # state-of-the-art.md, section 2.1
 POINTS = tuple(f"{wave}_{point}" for wave in KINDS.values() for point in ("on", "peak", "off"))
 # A standard deviation needs two points. Counting records with one, as 0, gives the published P row:
 # sel36 has a single P wave, 336 ms from the nearest automatic one, which moves the mean by 3 ms.

@@ -80,6 +80,12 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         _check_decoding(name, config["decodings"])
     for key in ("train", "cross_validation.systems", "tuning.systems"):
         _check_systems(key, config, schema["$defs"]["models"])
+    for name in config["decoding_grid"]:
+        if name not in config["tuning"]["systems"]:
+            raise ConfigError(
+                f"config, decoding_grid: {name!r} is not in tuning.systems, and a cleaning is "
+                "chosen on tuning records only"
+            )
     signal = config["signal"]
     if signal["fs_hz"] * signal["frame_ms"] != SAMPLES_PER_FRAME * 1000:
         raise ConfigError(

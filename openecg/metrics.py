@@ -24,12 +24,18 @@ from openecg.score import (
     count_boundary,
     count_frames,
 )
-from openecg.scored_split import MARKS, SYSTEM, Rows, ScoredSplit, read_scored_split
+from openecg.scored_split import (
+    MARKS,
+    MEAN_SEED,
+    SYSTEM,
+    Rows,
+    ScoredSplit,
+    read_scored_split,
+)
 from openecg.waves import BOUNDARIES, KINDS
 
 log = logging.getLogger(__name__)
 
-MEAN_SEED = "mean"  # in column `seed`: the mean over all seeds of a system
 DENSITY_MS = 10_000.0  # false positives are given per so much annotated time
 RATES = ("f1", "sensitivity", "ppv")
 FRAME_ROWS = (*KINDS.values(), "mean_wave")
@@ -142,7 +148,7 @@ def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.Data
     draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
     columns = []
     for group in groups:
-        sums = _per_record(counts, group.strips, record)
+        sums = per_record(counts, group.strips, record)
         f1, sensitivity, ppv = np.moveaxis(estimate(sums, rates, draw(sums.shape[1])), -1, 0)
         hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
         found = {"sensitivity": sensitivity[:, 0], "ppv": ppv[:, 0]}
@@ -174,14 +180,14 @@ def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.
         resampling records, the same ones for every seed. Rows of seed ``mean`` as in
         `tabulate_frames`.
     """
-    scored = _score_strips(split)
+    scored = score_strips(split)
     groups, record = group_strips(split.described()), split.record
     draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
     columns = []
     for group in groups:
-        counts = _per_record(scored.counts, group.strips, record)
-        moments = _per_record(scored.moments, group.strips, record)
-        density = _per_record(scored.density, group.strips, record)
+        counts = per_record(scored.counts, group.strips, record)
+        moments = per_record(scored.moments, group.strips, record)
+        density = per_record(scored.density, group.strips, record)
         weights = draw(counts.shape[1])
         found = _rate_columns(counts, weights)
         mean_ms, sd_ms = np.moveaxis(estimate(moments, mean_and_sd, weights), -1, 0)
@@ -260,7 +266,7 @@ def _rate_columns(sums: Floats, weights: Floats) -> dict[str, Floats]:
 
 
 @dataclass(frozen=True)
-class _ScoredStrips:
+class ScoredStrips:
     """What became of the boundaries in each strip.
 
     Attributes
@@ -287,8 +293,14 @@ class _ScoredStrips:
         )
 
 
-def _score_strips(split: ScoredSplit) -> _ScoredStrips:
-    """Match the boundaries of all seeds at all tolerances."""
+def score_strips(split: ScoredSplit) -> ScoredStrips:
+    """Match the boundaries of all seeds at all tolerances.
+
+    Parameters
+    ----------
+    split : ScoredSplit
+        With the marks of either side, and the annotated span.
+    """
     span_ms = np.stack([split.truth[name].to_numpy() for name in ("span_on_ms", "span_off_ms")], 1)
     truth = split.true_waves()
     found = [
@@ -310,7 +322,7 @@ def _score_strips(split: ScoredSplit) -> _ScoredStrips:
     counts = _of_each(found, lambda one: one.counts).transpose(0, 4, 3, 1, 2, 5)
     moments = _of_each(found, lambda one: _moments(one, len(span_ms))).transpose(0, 3, 1, 2, 4)
     density = _density(counts[..., 1], np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]))
-    return _ScoredStrips(counts, moments, density, found)
+    return ScoredStrips(counts, moments, density, found)
 
 
 def _of_each(
@@ -334,10 +346,24 @@ def _density(false: Floats, span_ms: Floats) -> Floats:
     return np.stack([false, np.broadcast_to(time, false.shape)], axis=-1)
 
 
-def _per_record(
+def per_record(
     strips: npt.NDArray[np.generic], members: npt.NDArray[np.bool_], record: Rows
 ) -> Floats:
-    """Sum over the strips (axis 1) of each record that has some among the members."""
+    """Sum over the strips of each record that has some among the members.
+
+    Parameters
+    ----------
+    strips : ndarray of shape (n_seeds, n_strips, ...)
+        What to sum.
+    members : ndarray of shape (n_strips,), dtype bool
+        The strips that count.
+    record : ndarray of shape (n_strips,), dtype int64
+        Record of each strip, in ascending order.
+
+    Returns
+    -------
+    ndarray of shape (n_seeds, n_records, ...), dtype float64
+    """
     starts = np.flatnonzero(np.diff(record[members], prepend=-1))
     sums: Floats = np.add.reduceat(strips[:, members].astype(np.float64), starts, axis=1)
     return sums
@@ -394,10 +420,9 @@ def _table(
 
     The groups come between the last two levels.
     """
-    seeds = [*split.seeds, MEAN_SEED] if len(split.seeds) > 1 else split.seeds
     *outer, target = levels
     names = ["seed", *outer, "group", target]
-    axes = [seeds, *(levels[name] for name in outer), range(len(groups)), levels[target]]
+    axes = [split.row_seeds, *(levels[name] for name in outer), range(len(groups)), levels[target]]
     index = pd.MultiIndex.from_product([list(labels) for labels in axes], names=names)
     rows = index.to_frame(index=False)
     for name in columns[0]:

@@ -139,6 +139,59 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> str:
         return _svg(figure)
 
 
+def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> str:
+    """Draw how often probabilities come true, a panel for each level and wave.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Name of a system to its rows of one data set: ``level target bin n probability observed
+        observed_lo observed_hi``; bins without cases are left out, and bin ``all`` is.
+    title : str
+
+    Returns
+    -------
+    str
+        SVG. On the diagonal probabilities mean what they say.
+    """
+    levels = {"label": "labels", "wave": "predicted waves"}
+    with _style():
+        figure = Figure(figsize=(10, 6.6), layout="constrained")
+        figure.suptitle(title, parse_math=False)
+        for row, (level, name) in zip(figure.subplots(2, 3), levels.items(), strict=True):
+            for axes, kind in zip(row, KINDS.values(), strict=True):
+                axes.set_title(f"{kind}, {name}")
+                axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share that is so")
+                axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls="--")
+                for i, table in enumerate(tables.values()):
+                    own = table[(table["level"] == level) & (table["target"] == kind)]
+                    own = own[(own["bin"] != "all") & (own["n"] > 0)]
+                    share = own["observed"].to_numpy()
+                    below = share - own["observed_lo"].to_numpy()
+                    above = own["observed_hi"].to_numpy() - share
+                    axes.errorbar(
+                        own["probability"].to_numpy(),
+                        share,
+                        yerr=np.maximum(np.nan_to_num([below, above]), 0),
+                        color=LINE_COLOURS[i % len(LINE_COLOURS)],
+                        marker="o",
+                        ms=3,
+                        lw=1.2,
+                        elinewidth=0.7,
+                    )
+        handles = [
+            Line2D([], [], color=LINE_COLOURS[i % len(LINE_COLOURS)], marker="o", ms=3, label=name)
+            for i, name in enumerate(tables)
+        ]
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=min(max(len(handles), 1), 4),
+            frameon=False,
+        )
+        return _svg(figure)
+
+
 def _count_label(n_seeds: int) -> str:
     return f" ({n_seeds} seeds)" if n_seeds > 1 else ""
 

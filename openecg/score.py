@@ -26,6 +26,7 @@ TOLERANCES: dict[str, dict[str, float]] = {
     },
     "150ms": dict.fromkeys(BOUNDARIES, 150.0),
 }
+SEARCH_MS = 400.0  # of the classical protocol of QTDB: state-of-the-art.md, section 2.1
 FULL_WINDOW = "full_window"
 ANNOTATED_SPAN = "annotated_span"
 UNEXCUSED = "annotated_span_unexcused"

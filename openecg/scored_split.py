@@ -21,6 +21,7 @@ KEYS = ["dataset", "record_id", "lead", "window"]
 SYSTEM = ["system", "seed", "dataset", "split"]
 DESCRIBED = ["rhythm", "conduction", "paced"]
 MARKS = ["wave_kind", "on_ms", "off_ms"]
+MEAN_SEED = "mean"  # in column `seed`: the mean over all seeds of a system
 Rows = npt.NDArray[np.int64]
 
 
@@ -50,6 +51,11 @@ class ScoredSplit:
     shards: list[Path]
     found: list[pa.Table]
     truth: pa.Table
+
+    @property
+    def row_seeds(self) -> list[str]:
+        """Seeds as tables name them: of two or more, last the mean over all."""
+        return [*self.seeds, MEAN_SEED] if len(self.seeds) > 1 else self.seeds
 
     @property
     def record(self) -> Rows:

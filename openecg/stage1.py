@@ -10,6 +10,7 @@ from openecg.errors import DataError
 from openecg.files import read_tsv, write_tsv
 from openecg.groups import ALL
 from openecg.published import load_published
+from openecg.tables import where
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def tabulate_stage1(
     rows = pd.concat(parts, ignore_index=True).fillna({"tolerance": ""})
     rows = rows[rows["value"].notna()]
     known = load_published().rename(columns={"value": "known", "target": "feature"})
-    known = known[known["lead_group"] == ALL][[*KEYS, "known", "source", "tag"]]
+    known = where(known, lead_group=ALL, record_group=ALL)[[*KEYS, "known", "source", "tag"]]
     rows = with_goals(rows.merge(known, on=KEYS, how="left"))
     rows = rows.sort_values(["dataset", "split", "system"], kind="stable")
     write_tsv(rows, table)

@@ -16,13 +16,16 @@ sys.path.insert(0, str(workflow.basedir))
 from pathlib import Path
 
 from openecg.archive import zip_stamp
+from openecg.comparison import differences, reference_of
 from openecg.config import check_config
+from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
 from openecg.head import check_disk, hold
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
 from openecg.stage2.decoding import PLAIN, resolve_decoding
 from openecg.stage2.settings import resolve_setting
+from openecg.table_list import TABLES
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -34,6 +37,12 @@ except ConfigError as error:
 except OSError as error:
     raise WorkflowError(f"{error.filename}: {error.strerror}") from None
 
+# Tables of scores, the module of the step that writes each, and the layouts it is for.
+SCORES = {
+    "frames": ("openecg.metrics", LAYOUTS),
+    "boundaries": ("openecg.metrics", LAYOUTS),
+    "classical": ("openecg.classical", ("qtdb",)),  # leads annotated together
+}
 PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
 GOALS = Path(workflow.basedir) / "openecg" / "goals.tsv"
 RULE_FILES = [
@@ -116,7 +125,8 @@ wildcard_constraints:
     scope=one_of(SCOPES),
     system=one_of({name for scope in SCOPES for name in scored_by(scope)}),
     seed=r"\d+|all",
-    table="frames|boundaries",
+    scores=one_of(SCORES),
+    table=one_of(TABLES),
 
 
 def spec_value(path):
@@ -182,21 +192,24 @@ def all_checkpoints(name):
     )
 
 
-def probabilities_of(wildcards):
-    """Paths of the probabilities that are decoded to the predictions of a model."""
-    seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
+def probabilities(scope, system, dataset, seeds):
+    """Paths of what a model, trained with some seeds, makes of a data set."""
     pattern = "results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet"
     return expand(
         pattern,
-        setting=setting_of(wildcards.system),
+        setting=setting_of(system),
         training=[
-            training_name(scheme, seed)
-            for scheme in schemes(wildcards.scope)
-            for seed in seeds
+            training_name(scheme, seed) for scheme in schemes(scope) for seed in seeds
         ],
-        leads=decoding_of(wildcards.system)["leads"],
-        dataset=wildcards.dataset,
+        leads=decoding_of(system)["leads"],
+        dataset=dataset,
     )
+
+
+def probabilities_of(wildcards):
+    """Paths of the probabilities that are decoded to the predictions of a model."""
+    seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
+    return probabilities(wildcards.scope, wildcards.system, wildcards.dataset, seeds)
 
 
 def predictions_of(scope, system, dataset):
@@ -209,11 +222,127 @@ def predictions_of(scope, system, dataset):
     ]
 
 
+def of_all_datasets(scope, system, paths):
+    """What a function of data sets gives for all that a system is scored on."""
+    return [
+        path for dataset in scored_datasets(scope, system) for path in paths(dataset)
+    ]
+
+
+def probabilities_in(scope, wildcards):
+    """Paths of all that a model makes of the records of a scope."""
+    return of_all_datasets(
+        scope,
+        wildcards.system,
+        lambda dataset: probabilities(
+            scope, wildcards.system, dataset, config["seeds"]
+        ),
+    )
+
+
+def shards_in(scope, wildcards):
+    """Paths of the shards of the data sets that a model is scored on."""
+    return of_all_datasets(
+        scope,
+        wildcards.system,
+        lambda dataset: parts_of(
+            "results/shards/{dataset}/part-{part}.parquet", dataset
+        ),
+    )
+
+
+def calibrated():
+    """Models of the held-out records whose probabilities become waves without more ado."""
+
+    def is_plain(system):
+        same = {"leads": 0, "ensemble": False}  # of which the probabilities are means
+        return decoding_of(system) | same == decoding_of("") | same
+
+    return [system for system in systems(HELD_OUT) if is_plain(system)]
+
+
+def all_calibrations():
+    """Paths of the tables of calibration."""
+    return expand("results/metrics/calibration_{system}.tsv", system=calibrated())
+
+
+def all_grids():
+    """Paths of the tables of cleanings."""
+    return expand(
+        "results/metrics/decoding_grid_{system}.tsv", system=config["decoding_grid"]
+    )
+
+
 def signals_to_decode(wildcards):
     """Shards, for decodings that look at the signal."""
     decoding = decoding_of(wildcards.system)
     looks = decoding["trim_p_sd"] or decoding["refine"]
     return shards_of(wildcards) if looks else []
+
+
+def all_systems():
+    """Models that are scored in any scope, in the order of the config."""
+    return list(dict.fromkeys(name for scope in SCOPES for name in systems(scope)))
+
+
+def run_entry(system):
+    """What a system builds on, and how it differs from there."""
+    setting, plus, _ = system.partition("+")
+    decoding = differences(decoding_of(system), decoding_of(setting))
+    base = config["settings"][setting].get("base", "")
+    changes = differences(
+        SETTINGS[setting],
+        resolve_setting(config["settings"], base) if base else {},
+    )
+    own = {"base": setting, "changes": decoding} if plus else {"base": base}
+    return {"decoding": decoding or PLAIN, "changes": changes if base else ""} | own
+
+
+def pairs():
+    """Systems with what they are compared with in each scope, and in what the two differ."""
+
+    def values(system):
+        return SETTINGS[setting_of(system)] | {"decoding": decoding_of(system)}
+
+    found = []
+    for scope in SCOPES:
+        for system in systems(scope):
+            reference = reference_of(system, systems(scope), config["settings"])
+            if reference:
+                changes = differences(values(system), values(reference))
+                pair = {"system": system, "reference": reference, "changes": changes}
+                found.append({"scope": scope} | pair)
+    return found
+
+
+def compared(paths):
+    """What a function of scope, system and data set gives for all that is compared."""
+    sides = [
+        (pair["scope"], pair[side])
+        for pair in pairs()
+        for side in ("system", "reference")
+    ]
+    return [
+        path
+        for scope, system in dict.fromkeys(sides)
+        for dataset in scored_datasets(scope, system)
+        for path in paths(scope, system, dataset)
+    ]
+
+
+def effects():
+    """Path of the table of effects, if anything is compared."""
+    return ["results/metrics/effects.tsv"] if pairs() else []
+
+
+def a_checkpoint_of_each_setting():
+    """Paths of one checkpoint of every setting; which of them does not matter."""
+    return [
+        next(
+            path for path in all_checkpoints("model.safetensors") if f"/{name}/" in path
+        )
+        for name in SETTINGS
+    ]
 
 
 def for_all_scored(paths):
@@ -227,13 +356,26 @@ def for_all_scored(paths):
     ]
 
 
-def all_scores(table):
-    """Paths of the scores of all systems, scopes and data sets."""
-    return for_all_scored(
-        lambda *place: [
-            "results/scores/{}/{table}/{}/{}.tsv".format(*place, table=table)
-        ]
-    )
+def all_scores(scores):
+    """Paths of one kind of scores of all systems, scopes and data sets that it is for."""
+
+    def path(scope, system, dataset):
+        fits = SPECS[dataset]["layout"] in SCORES[scores][1]
+        return (
+            [f"results/scores/{scope}/{scores}/{system}/{dataset}.tsv"] if fits else []
+        )
+
+    return for_all_scored(path)
+
+
+def collected():
+    """Paths of the tables of scores that this run has."""
+    return [f"results/metrics/{scores}.tsv" for scores in SCORES if all_scores(scores)]
+
+
+def source_of(dataset):
+    """What a data set is read from; data sets of one zip share their records."""
+    return SPECS[dataset].get("zip", {}).get("name", dataset)
 
 
 def one_per_zip(layout):
@@ -241,7 +383,7 @@ def one_per_zip(layout):
     first = {}
     for dataset, spec in SPECS.items():
         if spec["layout"] == layout:
-            first.setdefault(spec.get("zip", {}).get("name", dataset), dataset)
+            first.setdefault(source_of(dataset), dataset)
     return list(first.values())
 
 
@@ -262,12 +404,21 @@ def pacing_timing():
     return ["results/metrics/pacing_timing.tsv"] if all_pacing() else []
 
 
+def all_printed():
+    """Paths of the tables that are printed, in the order of the report."""
+    return expand("results/tables/{table}.tsv", table=TABLES)
+
+
 def all_metrics():
     """Paths of all final tables."""
-    tables = expand("results/metrics/{table}.tsv", table=["frames", "boundaries"])
     stage1 = expand("results/metrics/{table}.tsv", table=["ablation", "stage1"])
     return (
-        tables
+        ["results/runs.tsv", "results/metrics/numbers.tsv"]
+        + all_printed()
+        + collected()
+        + effects()
+        + all_grids()
+        + all_calibrations()
         + all_automatic()
         + all_pacing()
         + pacing_timing()
@@ -322,6 +473,11 @@ def setting_text(wildcards):
 def decoding_text(wildcards):
     """How the probabilities of a model become waves, as JSON."""
     return json.dumps(decoding_of(wildcards.system), sort_keys=True)
+
+
+def architectures():
+    """Names of the architectures of all settings."""
+    return sorted({setting["model"]["architecture"] for setting in SETTINGS.values()})
 
 
 def architecture_code(module):

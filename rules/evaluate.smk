@@ -59,22 +59,22 @@ rule score:
         ),
         shards=shards_of,
     output:
-        table="results/scores/{scope}/{table}/{system}/{dataset}.tsv",
+        table="results/scores/{scope}/{scores}/{system}/{dataset}.tsv",
     log:
-        "results/logs/score/{scope}.{table}.{system}.{dataset}.log",
+        "results/logs/score/{scope}.{scores}.{system}.{dataset}.log",
     benchmark:
-        "results/benchmarks/score/{scope}.{table}.{system}.{dataset}.tsv"
+        "results/benchmarks/score/{scope}.{scores}.{system}.{dataset}.tsv"
     conda:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
-        code=code_hash("openecg.metrics"),
+        code=lambda wildcards: code_hash(SCORES[wildcards.scores][0]),
         bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
         seed=lookup(within=config, dpath="scoring/seed"),
     shell:
-        "python -m openecg score-{wildcards.table} --predictions {input.predictions:q}"
+        "python -m openecg score-{wildcards.scores} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --bootstrap {params.bootstrap} --seed {params.seed}"
         " --table {output.table:q} &> {log:q}"
 
@@ -82,11 +82,11 @@ rule score:
 rule collect_metrics:
     """Put the scores of all systems and data sets into one table."""
     input:
-        tables=lambda wildcards: all_scores(wildcards.table),
+        tables=lambda wildcards: all_scores(wildcards.scores),
     output:
-        table="results/metrics/{table}.tsv",
+        table="results/metrics/{scores}.tsv",
     log:
-        "results/logs/collect_metrics/{table}.log",
+        "results/logs/collect_metrics/{scores}.log",
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -95,6 +95,153 @@ rule collect_metrics:
     shell:
         "python -m openecg collect-metrics --tables {input.tables:q} --table {output.table:q}"
         " &> {log:q}"
+
+
+rule list_runs:
+    """Say what each system is: what it learnt from, how, and how it was chosen."""
+    input:
+        models=a_checkpoint_of_each_setting(),
+    output:
+        table="results/runs.tsv",
+    log:
+        "results/logs/list_runs.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash(
+            "openecg.stage2.runs",
+            *(f"openecg.stage2.{name}" for name in architectures()),
+        ),
+        systems=json.dumps({system: run_entry(system) for system in all_systems()}),
+        streams=json.dumps(
+            {f"nk_{name}": config["streams"][name] for name in config["baselines"]}
+        ),
+    shell:
+        "python -m openecg list-runs --systems {params.systems:q} --streams {params.streams:q}"
+        " --models {input.models:q} --table {output.table:q} &> {log:q}"
+
+
+rule tabulate_numbers:
+    """Put every number of the run into one long table, known ones beside."""
+    input:
+        scores=collected(),
+        runs="results/runs.tsv",
+    output:
+        table="results/metrics/numbers.tsv",
+    log:
+        "results/logs/tabulate_numbers.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash("openecg.numbers"),
+        published=text_hash(PUBLISHED_NUMBERS),
+        sources=json.dumps({name: source_of(name) for name in SPECS}),
+    shell:
+        "python -m openecg tabulate-numbers --scores {input.scores:q} --runs {input.runs:q}"
+        " --sources {params.sources:q} --table {output.table:q} &> {log:q}"
+
+
+rule write_table:
+    """Print one of the tables that are picked from the long one."""
+    input:
+        numbers="results/metrics/numbers.tsv",
+    output:
+        table="results/tables/{table}.tsv",
+    log:
+        "results/logs/write_table/{table}.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=code_hash("openecg.tabulate"),
+    shell:
+        "python -m openecg write-table --numbers {input.numbers:q} --name {wildcards.table}"
+        " --table {output.table:q} &> {log:q}"
+
+
+rule compare_systems:
+    """Say what each change does: systems against those that they are made from."""
+    input:
+        predictions=lambda wildcards: compared(predictions_of),
+        shards=all_parts("results/shards/{dataset}/part-{part}.parquet"),
+    output:
+        table="results/metrics/effects.tsv",
+    log:
+        "results/logs/compare_systems.log",
+    benchmark:
+        "results/benchmarks/compare_systems.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        code=code_hash("openecg.effects"),
+        pairs=json.dumps(pairs()),
+        bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    shell:
+        "python -m openecg compare-systems --pairs {params.pairs:q}"
+        " --predictions {input.predictions:q} --shards {input.shards:q}"
+        " --bootstrap {params.bootstrap} --seed {params.seed} --table {output.table:q} &> {log:q}"
+
+
+rule score_decoding_grid:
+    """Decode the probabilities of one system with a grid of cleanings, on tuning records."""
+    input:
+        probabilities=lambda wildcards: probabilities_in(TUNING, wildcards),
+        shards=lambda wildcards: shards_in(TUNING, wildcards),
+    output:
+        table="results/metrics/decoding_grid_{system}.tsv",
+    log:
+        "results/logs/score_decoding_grid/{system}.log",
+    benchmark:
+        "results/benchmarks/score_decoding_grid/{system}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        code=code_hash("openecg.stage2.decoding_grid"),
+        decoding=decoding_text,
+        frame_ms=lookup(within=config, dpath="signal/frame_ms"),
+        bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    shell:
+        "python -m openecg score-decoding-grid --probabilities {input.probabilities:q}"
+        " --shards {input.shards:q} --decoding {params.decoding:q} --frame-ms {params.frame_ms}"
+        " --system {wildcards.system:q} --bootstrap {params.bootstrap} --seed {params.seed}"
+        " --table {output.table:q} &> {log:q}"
+
+
+rule calibrate:
+    """Compare the probabilities of one system with how often they come true."""
+    input:
+        probabilities=lambda wildcards: probabilities_in(HELD_OUT, wildcards),
+        shards=lambda wildcards: shards_in(HELD_OUT, wildcards),
+    output:
+        table="results/metrics/calibration_{system}.tsv",
+    log:
+        "results/logs/calibrate/{system}.log",
+    benchmark:
+        "results/benchmarks/calibrate/{system}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=15,
+    params:
+        code=code_hash("openecg.stage2.calibration"),
+        decoding=decoding_text,
+        bootstrap=lookup(within=config, dpath="scoring/bootstrap"),
+        seed=lookup(within=config, dpath="scoring/seed"),
+    shell:
+        "python -m openecg calibrate --probabilities {input.probabilities:q}"
+        " --shards {input.shards:q} --decoding {params.decoding:q} --system {wildcards.system:q}"
+        " --bootstrap {params.bootstrap} --seed {params.seed} --table {output.table:q} &> {log:q}"
 
 
 rule compare_streams:

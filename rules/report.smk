@@ -25,8 +25,12 @@ rule draw_rule_graph:
 rule write_report:
     """Put tables, curves, strips and the rule graph into one page."""
     input:
-        frames="results/metrics/frames.tsv",
-        boundaries="results/metrics/boundaries.tsv",
+        tables=all_printed(),
+        numbers="results/metrics/numbers.tsv",
+        runs="results/runs.tsv",
+        effects=effects(),
+        grids=all_grids(),
+        calibrations=all_calibrations(),
         ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
         stage1="results/metrics/stage1.tsv" if config["baselines"] else [],
         timings=(
@@ -52,14 +56,16 @@ rule write_report:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
-        code=code_hash("openecg.report"),
-        published=text_hash(PUBLISHED_NUMBERS),
+        code=code_hash("openecg.report.page"),
         goals=text_hash(GOALS),
+        datasets=list(SPECS),
         frame_ms=lookup(within=config, dpath="signal/frame_ms"),
         strips=lookup(within=config, dpath="report/strips"),
     shell:
-        "python -m openecg write-report --frames {input.frames:q}"
-        " --boundaries {input.boundaries:q} --ablation {input.ablation:q} --stage1 {input.stage1:q}"
+        "python -m openecg write-report --datasets {params.datasets} --tables {input.tables:q}"
+        " --numbers {input.numbers:q} --runs {input.runs:q} --effects {input.effects:q}"
+        " --grids {input.grids:q} --calibrations {input.calibrations:q}"
+        " --ablation {input.ablation:q} --stage1 {input.stage1:q}"
         " --timings {input.timings:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"

@@ -1,6 +1,7 @@
 """Turn the probabilities of a model into frames and waves."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_parquet
+from openecg.grouped import first_row
 from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.decoders import (
     apply_offsets,
@@ -32,6 +34,7 @@ Times = npt.NDArray[np.float64]
 
 KEYS = ["dataset", "record_id", "lead", "window"]
 N_CLASSES = len(KINDS) + 1
+ALL_SEEDS = "all"  # the seed of an ensemble
 
 
 def decode(
@@ -71,38 +74,105 @@ def decode(
         If the files do not belong together, or the decoding needs what they do not hold.
     """
     how = Decoding.from_json(decoding)
-    rows, mean, offsets = read_probabilities(probabilities)
-    label_ms, fs_hz = float(rows["label_ms"].iloc[0]), float(rows["fs_hz"].iloc[0])
-    if how.offsets != NO_OFFSETS and not offsets.size:
-        raise DataError(f"{probabilities[0]}: no offsets; decoding {system!r} needs them")
-    per_frame = round(frame_ms / label_ms)
-    if abs(per_frame * label_ms - frame_ms) > 1e-9:
-        raise DataError(
-            f"{probabilities[0]}: labels of {label_ms:g} ms do not fill frames of {frame_ms:g} ms"
-        )
-    looks = how.trim_p_sd or how.refine
-    signal = read_signals(shards, rows) if looks else np.zeros((len(rows), 0), dtype=np.float32)
-    if not offsets.size:
-        offsets = np.zeros((len(rows), 0, len(BOUNDARIES)), dtype=np.float32)
-    columns: dict[str, list[Any]] = {"frames": [], "wave_kind": [], "on_ms": [], "off_ms": []}
-    for one, ahead, trace in zip(mean, offsets, signal, strict=True):
-        decoded = decode_window(one, ahead, trace, how, label_ms=label_ms, fs_hz=fs_hz)
-        labels, *waves = decoded
-        for values, part in zip(
-            columns.values(), (coarser(labels, per_frame), *waves), strict=True
-        ):
-            values.append(part)
-    table = {name: rows[name].tolist() for name in [*KEYS, "split"]} | columns
-    table |= {"system": [system] * len(rows), "seed": [seed] * len(rows)}
-    write_parquet(pa.table(table, schema=PREDICTION_SCHEMA), predictions)
+    windows = read_probabilities(probabilities)
+    signal = read_signals(shards, windows.rows) if looks_at_signal(how) else None
+    table = decode_windows(windows, signal, how, frame_ms=frame_ms, system=system, seed=seed)
+    write_parquet(table, predictions)
     log.info(
         "%s: %d windows by %s, seed %s, %d waves",
         predictions,
-        len(rows),
+        table.num_rows,
         system,
         seed,
-        sum(len(kind) for kind in columns["wave_kind"]),
+        len(table["wave_kind"].combine_chunks().flatten()),
     )
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What a model makes of some windows.
+
+    Attributes
+    ----------
+    path : Path
+        A file that they come from, for messages.
+    rows : DataFrame
+        Keys and ``split`` of each window, in the order in which they come.
+    label_ms, fs_hz : float
+        Length of a label in ms, and sampling rate in Hz.
+    classes : ndarray of shape (n_windows, n_labels, 4), dtype float32
+        Probability of other, P, QRS, T.
+    offsets : ndarray of shape (n_windows, n_labels, 6), dtype float32
+        In samples at ``fs_hz``; ``n_labels`` is 0 if the model gives none.
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    label_ms: float
+    fs_hz: float
+    classes: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]
+
+
+def looks_at_signal(how: Decoding) -> bool:
+    """Tell whether a decoding needs the signals."""
+    return bool(how.trim_p_sd or how.refine)
+
+
+def decode_windows(
+    windows: Probabilities,
+    signal: npt.NDArray[np.float32] | None,
+    how: Decoding,
+    *,
+    frame_ms: float,
+    system: str,
+    seed: str,
+) -> pa.Table:
+    """Decode all windows.
+
+    Parameters
+    ----------
+    windows : Probabilities
+    signal : ndarray of shape (n_windows, n_samples), dtype float32, or None
+        In mV; for decodings that look at it.
+    how : Decoding
+    frame_ms : float
+        Length of the frames in ms: a multiple of the labels.
+    system, seed : str
+        What to call the result.
+
+    Returns
+    -------
+    Table
+        Of `PREDICTION_SCHEMA`.
+
+    Raises
+    ------
+    DataError
+        If the labels do not fill the frames, or the decoding needs offsets that are not there.
+    """
+    label_ms = windows.label_ms
+    if how.offsets != NO_OFFSETS and not windows.offsets.size:
+        raise DataError(f"{windows.path}: no offsets; decoding {system!r} needs them")
+    per_frame = round(frame_ms / label_ms)
+    if abs(per_frame * label_ms - frame_ms) > 1e-9:
+        raise DataError(
+            f"{windows.path}: labels of {label_ms:g} ms do not fill frames of {frame_ms:g} ms"
+        )
+    n_windows = len(windows.rows)
+    if signal is None:
+        signal = np.zeros((n_windows, 0), dtype=np.float32)
+    columns: dict[str, list[Any]] = {"frames": [], "wave_kind": [], "on_ms": [], "off_ms": []}
+    for one, ahead, trace in zip(windows.classes, windows.offsets, signal, strict=True):
+        labels, *waves = decode_window(
+            one, ahead, trace, how, label_ms=label_ms, fs_hz=windows.fs_hz
+        )
+        decoded = (coarser(labels, per_frame), *waves)
+        for values, part in zip(columns.values(), decoded, strict=True):
+            values.append(part)
+    table = {name: windows.rows[name].tolist() for name in [*KEYS, "split"]} | columns
+    table |= {"system": [system] * n_windows, "seed": [seed] * n_windows}
+    return pa.table(table, schema=PREDICTION_SCHEMA)
 
 
 def decode_window(
@@ -194,18 +264,8 @@ def coarser(labels: npt.NDArray[np.uint8], per_frame: int) -> npt.NDArray[np.uin
     return coarse
 
 
-def read_probabilities(
-    paths: list[Path],
-) -> tuple[pd.DataFrame, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def read_probabilities(paths: list[Path]) -> Probabilities:
     """Read files of ``predict`` and average what they say of the same window.
-
-    Returns
-    -------
-    rows : DataFrame
-        Keys, ``split``, ``fs_hz`` and ``label_ms`` of each window, in the order in which they come.
-    probabilities : ndarray of shape (n_windows, n_labels, 4), dtype float32
-    offsets : ndarray of shape (n_windows, n_labels, 6), dtype float32
-        In samples at ``fs_hz``; of size 0 if the model gives none.
 
     Raises
     ------
@@ -230,21 +290,54 @@ def read_probabilities(
         mean: npt.NDArray[np.float32] = total / np.float32(copies[0])
         return mean.reshape(copies.size, -1, width)
 
-    has_offsets = table["offsets"].null_count == 0
-    return (
-        rows.loc[~pd.Series(number).duplicated().to_numpy()].reset_index(drop=True),
-        averaged("probabilities", N_CLASSES),
-        averaged("offsets", len(BOUNDARIES)) if has_offsets else np.zeros(0, dtype=np.float32),
+    offsets = np.zeros((copies.size, 0, len(BOUNDARIES)), dtype=np.float32)
+    if not table["offsets"].null_count:
+        offsets = averaged("offsets", len(BOUNDARIES))
+    return Probabilities(
+        path=paths[0],
+        rows=rows.loc[~pd.Series(number).duplicated().to_numpy()].reset_index(drop=True),
+        label_ms=float(rows["label_ms"].iloc[0]),
+        fs_hz=float(rows["fs_hz"].iloc[0]),
+        classes=averaged("probabilities", N_CLASSES),
+        offsets=offsets,
     )
+
+
+def by_seed(paths: list[Path], *, ensemble: bool) -> dict[str, dict[str, list[Path]]]:
+    """Group files of ``predict`` by data set, and then by seed.
+
+    Parameters
+    ----------
+    paths : list of Path
+    ensemble : bool
+        All seeds together, as ``all``.
+    """
+    grouped: dict[str, dict[str, list[Path]]] = {}
+    for path in paths:
+        dataset, seed = first_row(path, ["dataset", "seed"])
+        of_seed = grouped.setdefault(dataset, {})
+        of_seed.setdefault(ALL_SEEDS if ensemble else seed, []).append(path)
+    return grouped
 
 
 def read_signals(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.float32]:
     """Read the signals of windows, in mV, in the order of ``rows``."""
-    tables = [read_parquet(path, columns=[*KEYS, "signal"]) for path in shards]
-    both = pa.concat_tables(tables)
+    table = shard_rows(shards, rows, ["signal"])
+    signals: npt.NDArray[np.float32] = list_matrix(table, "signal", shards[0])
+    return signals
+
+
+def shard_rows(shards: list[Path], rows: pd.DataFrame, columns: list[str]) -> pa.Table:
+    """Read some columns of windows from their shards, in the order of ``rows``.
+
+    Raises
+    ------
+    DataError
+        If a window is in none of the shards.
+    """
+    both = pa.concat_tables([read_parquet(path, columns=[*KEYS, *columns]) for path in shards])
     index = pd.MultiIndex.from_frame(both.select(KEYS).to_pandas())
     at = index.get_indexer(pd.MultiIndex.from_frame(rows[KEYS]))
     if (at < 0).any():
         raise DataError(f"{shards[0]} and others: {rows[KEYS].loc[at < 0].iloc[0].tolist()} lacks")
-    signals: npt.NDArray[np.float32] = list_matrix(both.take(at), "signal", shards[0])
-    return signals
+    return both.take(at)

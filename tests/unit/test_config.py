@@ -56,6 +56,7 @@ def test_shipped_configs_pass(overlay: str) -> None:
         ("streams.dwt.pacer", "none", "streams.dwt.pacer"),
         ("streams.dwt.metod", "dwt", "did you mean 'method'"),
         ("seeds", [-1], "seeds.0"),
+        ("decoding_grid", ["F_simulated"], "'F_simulated' is not in tuning.systems"),
         ("specs.ludb.layout", "ludbx", "did you mean 'ludb'"),
         ("specs.ludb.simulate", {"records": 5, "seed": 1}, "specs.ludb"),
         ("specs.ludb.zip.url", "ftp://x", "specs.ludb.zip.url"),

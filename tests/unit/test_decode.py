@@ -3,22 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet
 from openecg.predictions import PREDICTION_SCHEMA
-from openecg.probabilities import PROBABILITY_SCHEMA
 from openecg.stage2.decode import coarser, decode
 from openecg.stage2.decoding import Decoding, resolve_decoding
+from tests.unit.made_up_probabilities import PLAIN, written
 from tests.unit.made_up_shards import shard_rows, write_rows
 
-PLAIN: dict[str, Any] = {
-    **{"leads": 0, "ensemble": False, "min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 0},
-    **{"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 0, "refine": []},
-}
 SURE = 4.0 * np.eye(4)
 CALLED = np.repeat([0, 1, 0, 2, 0, 3, 0], [20, 25, 10, 20, 25, 45, 55])  # labels of 4 ms
 
@@ -32,12 +26,6 @@ def rows_of(called: np.ndarray = CALLED, *, leads: int = 2, **more: Any) -> list
         "offsets": None,
     }
     return [row | {"lead": f"V{lead + 1}"} | more for lead in range(leads)]
-
-
-def written(rows: list[dict[str, Any]], path: Path) -> Path:
-    table = {name: [row[name] for row in rows] for name in PROBABILITY_SCHEMA.names}
-    pq.write_table(pa.table(table, schema=PROBABILITY_SCHEMA), path)
-    return path
 
 
 def decoded(tmp_path: Path, *files: list[dict[str, Any]], **how: Any) -> list[dict[str, Any]]:

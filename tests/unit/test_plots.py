@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from openecg.plots import UNMARKED, WAVE_COLOURS, Spans, strip, training_curves
+from openecg.plots import (
+    UNMARKED,
+    WAVE_COLOURS,
+    Spans,
+    reliability,
+    strip,
+    training_curves,
+)
 
 FS_HZ = 250.0
 SIGNAL = np.sin(np.arange(2500) / 40).astype(np.float32)
@@ -102,3 +109,31 @@ def test_runs_of_one_setting_share_a_colour_and_a_line_of_the_legend() -> None:
     text = training_curves(histories)
     assert text.count("<!-- setting F (2 seeds) -->") == 1
     assert text.count("<!-- setting C (2 seeds) -->") == 1
+
+
+def _calibration(*, n_bins: int = 4) -> pd.DataFrame:
+    bins = [*range(n_bins), "all"]
+    rows = [
+        {"level": level, "target": target, "bin": name, "n": 0 if name == 0 else 9}
+        | {"probability": 0.3, "observed": 0.25, "observed_lo": 0.2, "observed_hi": 0.4}
+        for level in ("label", "wave")
+        for target in ("P", "QRS", "T")
+        for name in bins
+    ]
+    return pd.DataFrame(rows)
+
+
+def _points(svg: str) -> int:
+    """Count the marks in the panels; the legend has one of each system as well."""
+    return svg.count("<use ")
+
+
+def test_reliability_has_a_point_for_each_bin_with_cases() -> None:
+    few, many = (
+        reliability({"F <b>": _calibration(n_bins=n)}, title="ludb, <test>") for n in (3, 6)
+    )
+    assert _points(many) - _points(few) == 6 * 3
+    for text in ("P, labels", "T, predicted waves", "F &lt;b&gt;", "ludb, &lt;test&gt;"):
+        assert f"<!-- {text} -->" in few
+    nothing = _calibration().assign(n=0, observed=np.nan, observed_lo=np.nan, observed_hi=np.nan)
+    assert ElementTree.fromstring(reliability({"F": nothing}, title="")).tag.endswith("svg")

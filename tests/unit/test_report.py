@@ -3,7 +3,6 @@
 import base64
 import itertools
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,49 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from openecg import report as module
 from openecg.errors import DataError
-from openecg.files import read_tsv, write_tsv
-from openecg.report import choose_strips, headline, print_headline, write_report
-from openecg.waves import BOUNDARIES
+from openecg.files import write_tsv
+from openecg.numbers import tabulate_numbers
+from openecg.report.page import write_report
+from openecg.report.strips import choose_strips
+from openecg.table_list import TABLES
+from openecg.tabulate import read_table, write_table
+from tests.unit.made_up_numbers import SOURCES, write_scores
 
 REAL, MADE_UP = "ludb", "simulated_ludb"
 SPLIT = "validation"
+PRINTED = ["nk_and_models", "martinez", "qtdb_classical", "p_off_bias"]
 ODD = "F <b>&"
 SYSTEMS = [("nk_dwt", ""), ("F", "0"), ("F", "1"), (ODD, "0")]
-ABOUT = {"n_records": 3, "n_sequences": 6, "bootstrap": 100}
-
-
-def _scores(dataset: str, **columns: tuple[object, ...]) -> pd.DataFrame:
-    names = list(columns)
-    rows: list[dict[str, object]] = []
-    for (system, seed), values in itertools.product(SYSTEMS, itertools.product(*columns.values())):
-        rows.append(
-            {"system": system, "seed": seed, "dataset": dataset, "split": SPLIT}
-            | {"record_group": "all", "n_seeds": 1, "f1_min": np.nan, "f1_max": np.nan}
-            | dict(zip(names, values, strict=True))
-            | {"f1": 0.81, "f1_lo": 0.72, "f1_hi": 0.93, "sensitivity": 0.84, "ppv": 0.85}
-            | {"mean_ms": -0.04, "sd_ms": 9.1, "median_ms": 6.5, "p95_ms": 21.0, "tolerance_ms": 50}
-            | {"n_true": 90, "n_pred": 91, "n_hits": 88}
-            | ABOUT
-        )
-    return pd.DataFrame(rows)
-
-
-def _frames(dataset: str) -> pd.DataFrame:
-    protocols = ("full_window", "annotated_span")
-    waves = ("P", "QRS", "T", "mean_wave")
-    return _scores(dataset, protocol=protocols, lead_group=("all", "II"), wave=waves)
-
-
-def _boundaries(dataset: str) -> pd.DataFrame:
-    return _scores(
-        dataset,
-        protocol=("full_window", "annotated_span"),
-        tolerance=("martinez", "150ms"),
-        lead_group=("all", "II"),
-        boundary=(*BOUNDARIES, "macro"),
-    )
 
 
 def _write_strips(root: Path, dataset: str) -> tuple[list[Path], Path]:
@@ -142,6 +112,42 @@ def _stage1(path: Path) -> Path:
     return path
 
 
+def _effects(path: Path) -> Path:
+    row = {"dataset": REAL, "split": "tuning", "system": ODD, "reference": "F"}
+    row |= {"changes": "model.layers <8>", "protocol": "annotated_span", "tolerance": "martinez"}
+    row |= {"target": "macro", "metric": "f1", "value": 0.9512, "effect": 0.0123}
+    row |= {"effect_lo": 0.0046, "effect_hi": 0.0198, "n_records": 159, "n_seeds": 3}
+    row |= {"n_seeds_reference": 3, "bootstrap": 100}
+    unsure = row | {"target": "P_on", "metric": "false_per_10_s", "effect_lo": -0.01}
+    write_tsv(pd.DataFrame([row, unsure]), path)
+    return path
+
+
+def _calibration(path: Path) -> Path:
+    figures = {"system": ODD, "dataset": REAL, "split": SPLIT, "n_records": 3, "n_seeds": 2}
+    figures |= {"bootstrap": 100}
+    rows = []
+    for level, target in itertools.product(("label", "wave"), ("P", "QRS", "T")):
+        for name, n, probability in (("0.0-0.1", 7, 0.05), ("0.9-1.0", 0, None), ("all", 7, 0.05)):
+            row = {"level": level, "target": target, "bin": name, "n": n} | figures
+            row |= {"probability": probability, "observed": 0.1 if n else None}
+            row |= {"observed_lo": 0.05, "observed_hi": 0.2, "error": 0.0512, "error_lo": 0.04}
+            row |= {"error_hi": 0.06, "false_share": 0.0831, "false_share_lo": 0.05}
+            rows.append(row | {"false_share_hi": 0.1})
+    write_tsv(pd.DataFrame(rows), path)
+    return path
+
+
+def _grid(path: Path) -> Path:
+    row = {"system": ODD, "dataset": REAL, "split": "tuning", "protocol": "annotated_span"}
+    row |= {"min_run_ms": 60, "merge_gap_ms": 200, "min_wave_ms": 0, "macro_martinez": 0.9123}
+    row |= {"macro_martinez_lo": 0.9, "macro_martinez_hi": 0.92, "macro_150ms": 0.95}
+    row |= {"macro_150ms_lo": 0.94, "macro_150ms_hi": 0.96, "n_records": 159, "n_seeds": 3}
+    rows = [row, row | {"min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 40}]
+    write_tsv(pd.DataFrame(rows).assign(bootstrap=100), path)
+    return path
+
+
 def _listed(path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.touch()
@@ -150,9 +156,14 @@ def _listed(path: Path) -> Path:
 
 def _write_inputs(root: Path) -> dict[str, Any]:
     """Write everything write_report reads."""
-    frames, boundaries = root / "metrics" / "frames.tsv", root / "metrics" / "boundaries.tsv"
-    write_tsv(pd.concat([_frames(REAL), _frames(MADE_UP)]), frames)
-    write_tsv(pd.concat([_boundaries(REAL), _boundaries(MADE_UP)]), boundaries)
+    metrics = root / "metrics"
+    metrics.mkdir(parents=True)
+    scores, runs = write_scores(metrics)
+    numbers = metrics / "numbers.tsv"
+    tabulate_numbers(scores=scores, runs=runs, sources=SOURCES, table=numbers)
+    tables = [root / "tables" / f"{name}.tsv" for name in PRINTED]
+    for table in tables:
+        write_table(numbers=numbers, name=table.stem, table=table)
     history = root / "checkpoints" / "F" / "seed0" / "history.tsv"
     names = ["tuning_loss", *(f"tuning_f1_{wave}" for wave in ("P", "QRS", "T", "mean"))]
     columns = {"epoch": [1, 2], "learning_rate": 0.001, "train_loss": [1.0, 0.5]}
@@ -162,8 +173,13 @@ def _write_inputs(root: Path) -> dict[str, Any]:
     graph.write_text('<svg xmlns="http://www.w3.org/2000/svg"><text>all</text></svg>')
     strips = [_write_strips(root, dataset) for dataset in (REAL, MADE_UP)]
     return {
-        "frames": frames,
-        "boundaries": boundaries,
+        "datasets": [REAL, MADE_UP],
+        "tables": tables,
+        "numbers": numbers,
+        "runs": runs,
+        "effects": [_effects(metrics / "effects.tsv")],
+        "grids": [_grid(metrics / "decoding_grid_F.tsv")],
+        "calibrations": [_calibration(metrics / "calibration_F.tsv")],
         "histories": [history],
         "predictions": [path for paths, _ in strips for path in paths],
         "shards": [shard for _, shard in strips],
@@ -183,18 +199,6 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "strips": 3,
         "report": root / "report.html",
     }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _known_numbers() -> Iterator[None]:
-    """One known number for the real data set, and one of a system that is not in the run."""
-    known = {"system": "F", "dataset": REAL, "split": SPLIT, "protocol": "full_window"}
-    known |= {"tolerance": "", "lead_group": "all", "metric": "f1", "target": "P"}
-    known |= {"value": 0.633, "source": "a <table>", "tag": "[pub]"}
-    other = known | {"system": "somebody's", "value": 0.951}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_published", lambda: pd.DataFrame([known, other]))
-        yield
 
 
 @pytest.fixture
@@ -221,6 +225,12 @@ def _parts(page: str, dataset: str) -> list[str]:
     return [part for part in parts if part.startswith((f"{dataset}, ", f"{dataset}<"))]
 
 
+def _blocks(page: str, dataset: str) -> list[str]:
+    """Return the blocks of printed tables that are of one data set."""
+    parts = re.split(r"<h[234]>|</section>", page)
+    return [part for part in parts if part.startswith(f"{dataset}, {SPLIT} split, protocol")]
+
+
 def test_the_title_names_the_data_sets_and_says_simulated_in_bold(page: str) -> None:
     heading = re.search(r"<h1>(.*?)</h1>", page)
     assert heading is not None
@@ -228,22 +238,22 @@ def test_the_title_names_the_data_sets_and_says_simulated_in_bold(page: str) -> 
 
 
 def test_a_run_on_real_data_does_not_say_simulated(inputs: dict[str, Any]) -> None:
-    write_tsv(_frames(REAL), inputs["frames"])
-    write_tsv(_boundaries(REAL), inputs["boundaries"])
-    write_report(**inputs)
+    write_report(**inputs | {"datasets": [REAL]})
     page = inputs["report"].read_text()
     assert "<strong>" not in page
     assert 'class="alert"' not in page
 
 
 def test_known_numbers_stand_beside_the_real_data_set_only(page: str) -> None:
-    real, made_up = "".join(_parts(page, REAL)), "".join(_parts(page, MADE_UP))
-    assert real.count("0.633 [pub]") == 2  # both seeds of F
-    assert real.count("0.951 [pub]") == 1  # a row of its own
-    assert "a &lt;table&gt; [pub]" in real  # its source
-    assert "[pub]" not in made_up
-    assert "0.951" not in made_up
-    assert len(_parts(page, MADE_UP)) == 4
+    real, made_up = "".join(_blocks(page, REAL)), "".join(_blocks(page, MADE_UP))
+    assert '<small class="published">0.757 [pub]</small>' in real
+    assert '<small class="published">0.951 [0.933, 0.966] [ours]</small>' in real
+    assert "functional-spec.md 8.3: macro F1 of C [pub]</li>" in real  # its source
+    assert "C_unmasked+original<sup>" in real
+    assert "openecg 0.11.0 v56c" in real
+    assert "0.740<small>[0.700, 0.900]" in made_up
+    for text in ("[pub]", "<sup>", "openecg 0.11.0", "published"):
+        assert text not in made_up
 
 
 def test_the_check_of_the_scorer_shows_known_numbers_for_real_data_only(page: str) -> None:
@@ -256,43 +266,64 @@ def test_the_check_of_the_scorer_shows_known_numbers_for_real_data_only(page: st
 
 
 def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
-    tables = [
-        table
-        for table in _parts(page, REAL) + _parts(page, MADE_UP)
-        if not any(
-            text in table for text in ("Token streams", "have a pacemaker?", "set goals for")
-        )
-    ]
-    assert len(tables) == 6
-    for table in tables:
-        assert f"{SPLIT} split, 3 records, 6 strips" in table
-        assert "seeds of the trained settings: 0, 1" in table
-        assert "95 % intervals from 100 bootstrap resamples" in table
-        assert "annotated_span" in table
-        assert "[0.720, 0.930]" in table
+    section = page[page.index("<h2>Tables") : page.index("<h2>Effects")]
+    titles = re.findall(r"<h3>(.*?)</h3>", section)
+    assert titles == [TABLES[name].title for name in PRINTED if name != "qtdb_classical"]
+    for title, table in zip(titles, re.split("<h3>", section)[1:], strict=True):
+        how = re.search(r'<ul class="about">(.*?)</ul>', table, re.S)
+        assert how is not None, title
+        made = "learnt from ludb; training masked; last epoch; 50 epochs, batches of 64; "
+        assert f"C_unmasked+original, C_unmasked: {made}10000 parameters" in how[1]
+        assert "C_unmasked+original: decoding min_run_ms 60, original" in how[1]
+        for block in re.split("<h4>", table)[1:]:
+            assert re.match(rf"({REAL}|{MADE_UP}), {SPLIT} split, protocol \w+</h4>", block)
+            if "0.740" in block:
+                assert "records: 41; seeds: 0; interval: 95 %, 100 resamples" in block
+                assert "martinez" in block
 
 
-def test_of_several_seeds_the_mean_is_shown_with_its_range(
-    inputs: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    for path in (inputs["frames"], inputs["boundaries"]):
-        table = read_tsv(path)
-        one = table[(table["system"] == "F") & (table["seed"] == "0")]
-        mean = one.assign(seed="mean", n_seeds=2, n_pred=np.nan, f1_min=0.801, f1_max=0.821)
-        write_tsv(pd.concat([table, mean, table.assign(record_group="paced", f1=0.123)]), path)
+def test_effects_stand_with_what_they_are_against(page: str) -> None:
+    section = page[page.index("<h2>Effects") : page.index("<h2>Decoding grid")]
+    assert f"<h3>{REAL}, tuning split</h3>" in section
+    assert "F &lt;b&gt;&amp;<small>against F: model.layers &lt;8&gt;</small>" in section
+    assert "<td><b>+0.012</b><small>[+0.005, +0.020]</small><small>0.951</small></td>" in section
+    assert "<td>+0.012<small>[-0.010, +0.020]</small>" in section
+    assert "159 records, mean of 3 seeds" in section
+    assert "95 % interval from 100 bootstrap resamples of the same records" in section
+
+
+def test_cleanings_are_named_and_scored(page: str) -> None:
+    section = page[page.index("<h2>Decoding grid") : page.index("<h2>Calibration")]
+    assert f"F &lt;b&gt;&amp; on {REAL}, tuning split, protocol annotated_span" in section
+    assert "<td>runs under 60 ms, gaps under 200 ms</td>" in section
+    assert "<td>waves under 40 ms</td><td>0.912<small>[0.900, 0.920]</small></td>" in section
+
+
+def test_calibration_is_drawn_and_tabulated(page: str) -> None:
+    section = page[page.index("<h2>Calibration") : page.index("<h2>Token streams")]
+    cells = "<td>0.051<small>[0.040, 0.060]</small></td><td>7</td><td>0.083<small>[0.050, 0.100]"
+    assert "<td>F &lt;b&gt;&amp;, QRS</td>" in section
+    assert cells in section
+    assert "2 seeds pooled" in section
+    (source,) = _sources(section)
+    svg = base64.b64decode(source.partition(",")[2]).decode()
+    for text in ("P, labels", "QRS, predicted waves", "F &lt;b&gt;&amp;"):
+        assert f"<!-- {text} -->" in svg
+
+
+def test_tables_without_numbers_are_named_in_one_line(page: str) -> None:
+    assert "<p>Without numbers in this run: QTDB, classical protocol.</p>" in page
+
+
+def test_the_range_of_seeds_stands_below_the_interval(inputs: dict[str, Any]) -> None:
+    (path,) = [path for path in inputs["tables"] if path.stem == "martinez"]
+    table = read_table(path)
+    table.loc[0, ["seeds", "f1"]] = ["mean of 3", "0.810 [0.720, 0.930] 0.801 to 0.821"]
+    write_tsv(table, path)
     write_report(**inputs)
     page = inputs["report"].read_text()
-    scores = "".join(part for part in _parts(page, REAL) if "seeds of the trained" in part)
-    assert "F, mean of seeds" in scores
-    assert "F, seed 0" not in scores
-    assert "0.810<small>[0.720, 0.930]</small><small>0.801 to 0.821</small>" in scores
-    assert "mean of 2 seeds, with the least and the largest F1" in scores
-    assert "0.123" not in scores  # of a group of records
-    places = {name: inputs[name] for name in ("frames", "boundaries", "report")}
-    print_headline(**places)
-    printed = capsys.readouterr().out
-    assert "F, mean of seeds" in printed
-    assert "F, seed" not in printed
+    assert "0.810<small>[0.720, 0.930]</small><small>0.801 to 0.821</small>" in page
+    assert "seeds: mean of 3" in page
 
 
 def test_streams_are_compared_with_their_losses_and_times(page: str) -> None:
@@ -326,7 +357,7 @@ def test_stage1_shows_goals_and_whether_they_are_met(page: str) -> None:
 
 
 def test_frames_and_tolerances_are_those_of_the_run(page: str) -> None:
-    assert page.count("frames of 25 ms") == 3  # how to read, and a table for each data set
+    assert "frames of 25 ms" in page
     assert "frames of 20 ms" not in page
     assert "Martinez: P 50 ms, QRS 40 ms, T on 50 ms, T off 100 ms; 150 ms: 150 ms for all." in page
 
@@ -350,18 +381,18 @@ def _sources(page: str) -> list[str]:
 
 def test_curves_strips_and_rule_graph_are_embedded(page: str) -> None:
     figures = [base64.b64decode(source.partition(",")[2]) for source in _sources(page)]
-    assert len(figures) == 1 + 3 + 1
+    assert len(figures) == 1 + 1 + 3 + 1  # calibration, curves, strips, rules
     for figure in figures:
         assert ElementTree.fromstring(figure).tag.endswith("svg")
     assert b"<text>all</text>" in figures[-1]
-    for figure in figures[1:4]:
+    for figure in figures[2:5]:
         rows = re.findall(r"<!-- (truth|F, seed \d|nk_dwt|F &lt;b.*?, seed 0) -->", figure.decode())
         assert rows == ["truth", "F, seed 0", "F &lt;b&gt;&amp;, seed 0"]
 
 
 def test_links_lead_from_the_page_to_files_that_are_there(page: str, report: Path) -> None:
     links = re.findall(r'<li><a href="([^"]*)"', page)
-    names = ["metrics/frames.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"]
+    names = ["metrics/numbers.tsv", "checkpoints/F/seed0/history.tsv", f"shards/{REAL}/"]
     for name in [*names, "metrics/stage1.tsv", "timings"]:
         assert any(link.startswith(name) for link in links), name
     for link in links:
@@ -378,6 +409,7 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     write_report(
         **inputs
         | {"histories": [], "ablation": [], "stage1": [], "timings": [], "pacing": []}
+        | {"effects": [], "grids": [], "calibrations": []}
         | {"automatic": [], "predictions": untrained}
     )
     page = inputs["report"].read_text()
@@ -386,22 +418,12 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     assert len(_sources(page)) == 3 + 1
 
 
-def _cut(inputs: dict[str, Any]) -> str:
-    write_tsv(_frames(REAL).iloc[:0], inputs["frames"])
-    return f"{inputs['frames']}: no rows"
-
-
-def _foreign(inputs: dict[str, Any]) -> str:
+def test_predictions_and_shards_without_a_common_strip_are_refused(
+    inputs: dict[str, Any],
+) -> None:
     inputs["shards"] = inputs["shards"][:1]
     inputs["predictions"] = inputs["predictions"][4:]
-    return f"{inputs['predictions'][0]}: no strip in common"
-
-
-@pytest.mark.parametrize("spoil", [_cut, _foreign])
-def test_inputs_that_do_not_fit_are_refused_by_name(
-    inputs: dict[str, Any], spoil: Callable[[dict[str, Any]], str]
-) -> None:
-    message = spoil(inputs)
+    message = f"{inputs['predictions'][0]}: no strip in common"
     with pytest.raises(DataError, match=re.escape(message)):
         write_report(**inputs)
     assert not inputs["report"].exists()
@@ -465,26 +487,3 @@ def test_no_more_strips_than_leads() -> None:
     assert chosen["why"].str.startswith("another lead or window").sum() == 4
     assert choose_strips(_errors(a=2), 0).empty
     assert choose_strips(_errors(), 12).empty
-
-
-def test_the_headline_fits_a_terminal() -> None:
-    frames, boundaries = _frames(MADE_UP), _boundaries(MADE_UP)
-    for table in (frames, boundaries):
-        table["system"] = table["system"].replace("F", "a_setting_with_a_name_" + 50 * "x")
-    frames.loc[frames["wave"] == "P", "f1"] = np.nan
-    lines = headline(frames, boundaries).splitlines()
-    assert max(map(len, lines)) <= 80
-    assert any("simulated data" in line for line in lines)
-    (nk,) = [line.split() for line in lines if "nk_dwt" in line]
-    assert nk == ["nk_dwt", "-", "0.810", "0.810", "0.810", "[0.720,", "0.930]"]
-
-
-def test_the_headline_is_printed_with_the_place_of_the_report(
-    inputs: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_headline(
-        frames=inputs["frames"], boundaries=inputs["boundaries"], report=inputs["report"]
-    )
-    printed = capsys.readouterr().out
-    assert f"Report: {inputs['report']}" in printed
-    assert f"{REAL}, {SPLIT} split, 3 records" in printed

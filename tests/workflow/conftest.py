@@ -36,12 +36,12 @@ class Checkout:
         )
 
     def make(self, *args: str) -> str:
-        done = self.run(*self.config, *args, check=False)
+        done = self.run(*args, *self.config, check=False)
         assert done.returncode == 0, done.stdout[-5000:]
         return done.stdout
 
-    def planned(self) -> dict[str, int]:
-        stats = re.findall(r"^(\w+) +(\d+)$", self.make("--dry-run"), re.MULTILINE)
+    def planned(self, *targets: str) -> dict[str, int]:
+        stats = re.findall(r"^(\w+) +(\d+)$", self.make("--dry-run", *targets), re.MULTILINE)
         return {rule: int(n) for rule, n in stats if rule not in {"all", "total"}}
 
     def edit(self, path: str, old: str, new: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from openecg.simulate import simulate
+from openecg.table_list import TABLES
 from tests.workflow.conftest import LEFT_BEHIND, ROOT, Checkout
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -42,8 +43,12 @@ AFTER_THE_ZIP = {
     "predict": 1,
     "decode": 1,
     "score": 4,
+    "calibrate": 1,
     "score_pacing": 1,
     "collect_metrics": 2,
+    "list_runs": 1,
+    "tabulate_numbers": 1,
+    "write_table": len(TABLES),
     "compare_streams": 1,
     "tabulate_stage1": 1,
     "write_report": 1,

@@ -7,19 +7,38 @@ from pathlib import Path
 
 import pytest
 
+from openecg.table_list import TABLES
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
-# The tiny run: 3 data sets in 2 + 1 + 1 parts, 2 baselines, 2 settings, 1 seed.
+# The tiny run: 3 data sets in 2 + 1 + 1 parts, 2 baselines, 2 settings, 1 seed. Frames and
+# boundaries are scored on all data sets, the classical protocol on simulated_qtdb only.
 REPORT = {"write_report": 1}
+PRINTED = {"write_table": len(TABLES), **REPORT}
+NUMBERS = {"tabulate_numbers": 1, **PRINTED}
 STAGE1 = {"compare_streams": 1, "tabulate_stage1": 1}
-TABLES = {"collect_metrics": 2, **STAGE1, **REPORT}
+COLLECTED = {"collect_metrics": 3, **STAGE1, **NUMBERS}
+RUNS = {"list_runs": 1, **NUMBERS}
 PACING = {"score_pacing": 1}
-SCORES = {"score": 24, **TABLES}
-MODELS = {"train": 2, "predict": 6, "decode": 6, "score": 12, **TABLES}
-ONE_MODEL = {"train": 1, "predict": 3, "decode": 3, "score": 6, **TABLES}
-TOKENS = {"write_tokens": 8, "predict_tokens": 6, "time_streams": 3, "score": 12, **TABLES}
+SCORES = {"score": 24 + 4, "calibrate": 2, **COLLECTED}
+MODELS = {
+    **{"train": 2, "predict": 6, "decode": 6, "score": 12 + 2, "calibrate": 2},
+    **RUNS,
+    **COLLECTED,
+}
+ONE_MODEL = {
+    **{"train": 1, "predict": 3, "decode": 3, "score": 6 + 1, "calibrate": 1},
+    **RUNS,
+    **COLLECTED,
+}
+TOKENS = {
+    "write_tokens": 8,
+    "predict_tokens": 6,
+    "time_streams": 3,
+    "score": 12 + 2,
+    **COLLECTED,
+}
 WINDOWS = {"write_shard": 4, "write_tokens": 8, "predict_tokens": 6, **MODELS, **SCORES}
 RECORDS = {"read_records": 4, "time_streams": 3, **PACING, **WINDOWS}
 ISP = {
@@ -34,8 +53,10 @@ ISP = {
     "train": 1,
     "predict": 3 + 1,
     "decode": 3 + 1,
-    "score": 6 + 2 * 3,
-    **TABLES,
+    "score": 7 + 2 * 3,
+    "calibrate": 2,
+    **RUNS,
+    **COLLECTED,
 }
 # Another choice of windows for simulated_qtdb; as for ISP, the models that learn from it are new.
 QTDB_WINDOWS = {
@@ -45,8 +66,10 @@ QTDB_WINDOWS = {
     "train": 1,
     "predict": 3 + 1,
     "decode": 3 + 1,
-    "score": 6 + 2 * 3,
-    **TABLES,
+    "score": 7 + 3 * 3,
+    "calibrate": 2,
+    **RUNS,
+    **COLLECTED,
 }
 LUDB = {
     "read_records": 2,
@@ -58,7 +81,7 @@ LUDB = {
     **MODELS,
     # C_simulated learns from simulated_ludb too, so every model is new; the NeuroKit rows of the
     # other two data sets stay.
-    "score": 24 - 8,
+    "score": 28 - 10,
 }
 
 
@@ -112,15 +135,37 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "openecg/stage2/decode.py",
             "log = ",
             "spare = 1\nlog = ",
-            {"decode": 6, "score": 12, **TABLES},
+            {"decode": 6, "score": 12 + 2, "calibrate": 2, **COLLECTED},
         ),
+        (
+            "openecg/classical.py",
+            "log = ",
+            "spare = 1\nlog = ",
+            {"score": 4, "collect_metrics": 1, **NUMBERS},
+        ),
+        (
+            "openecg/stage2/calibration.py",
+            "log = ",
+            "spare = 1\nlog = ",
+            {"calibrate": 2, **REPORT},
+        ),
+        ("openecg/stage2/runs.py", "log = ", "spare = 1\nlog = ", RUNS),
+        ("openecg/numbers.py", "log = ", "spare = 1\nlog = ", NUMBERS),
+        ("openecg/table_list.py", "GROUPS = ", "SPARE = 1\nGROUPS = ", PRINTED),
         ("openecg/ablation.py", "log = ", "spare = 1\nlog = ", {**STAGE1, **REPORT}),
         ("openecg/plots.py", "import numpy", "import math\nimport numpy", REPORT),
         (
             "workflow_config.yaml",
             "dwt: {method: dwt, pacer: coincidence,",
             "dwt: {method: dwt, pacer: high_pass,",
-            {"write_tokens": 4, "predict_tokens": 3, "time_streams": 3, "score": 6, **TABLES},
+            {
+                "write_tokens": 4,
+                "predict_tokens": 3,
+                "time_streams": 3,
+                "score": 6 + 1,
+                **RUNS,
+                **COLLECTED,
+            },
         ),
         ("configs/tiny.yaml", "leads: 2", "leads: 3", {"time_streams": 3, **STAGE1, **REPORT}),
         ("workflow_config.yaml", "window_s: 10", "window_s: 8", WINDOWS),
@@ -138,7 +183,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "openecg/published.tsv",
             "0.492",
             "0.493",
-            {"score_automatic": 1, "tabulate_stage1": 1, **REPORT},
+            {"score_automatic": 1, "tabulate_stage1": 1, **NUMBERS},
         ),
         (
             "openecg/goals.tsv",
@@ -163,6 +208,11 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "score.py",
         "decode.py",
         "bootstrap.py",
+        "classical.py",
+        "calibration.py",
+        "runs.py",
+        "numbers.py",
+        "list of tables",
         "ablation.py",
         "plots.py",
         "spike detector of one stream",
@@ -201,12 +251,38 @@ def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -
         "train": 1,
         "predict": 3 + 1,
         "decode": 3 + 1,
-        "score": 6 + 2 * 3,
-        **TABLES,
+        "score": 7 + 2 * 3,
+        "calibrate": 2,
+        **RUNS,
+        **COLLECTED,
     }
     done.make()
     assert hashlib.sha256(shard.read_bytes()).hexdigest() == before
     assert done.planned() == {}
+
+
+def test_comparisons_and_grids_are_made_where_they_are_asked_for(done: Checkout) -> None:
+    tables = {
+        "compare_systems": "results/metrics/effects.tsv",
+        "score_decoding_grid": "results/metrics/decoding_grid_F_simulated.tsv",
+    }
+    (done.root / "overlay.yaml").write_text(
+        "train: [F_simulated, F_simulated+original]\n"
+        "tuning: {systems: [F_simulated], folds: [0]}\n"
+        "decoding_grid: [F_simulated]\n"
+    )
+    done.config = (*done.config, "overlay.yaml")
+    planned = done.planned()
+    assert {rule: planned[rule] for rule in tables} == dict.fromkeys(tables, 1)
+    done.make(*tables.values())
+    assert done.planned(*tables.values()) == {}
+    for rule, module in (
+        ("compare_systems", "effects"),
+        ("score_decoding_grid", "stage2/decoding_grid"),
+    ):
+        done.edit(f"openecg/{module}.py", "log = ", "spare = 1\nlog = ")
+        assert done.planned(*tables.values()) == {rule: 1}
+        done.edit(f"openecg/{module}.py", "spare = 1\nlog = ", "log = ")
 
 
 def test_the_rule_graph_is_the_one_of_the_configuration(done: Checkout) -> None:

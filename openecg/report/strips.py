@@ -1,0 +1,156 @@
+"""Leads with true and predicted waves, typical ones and some of the worst."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from openecg.errors import DataError
+from openecg.files import read_parquet
+from openecg.plots import Spans, strip
+from openecg.report.parts import figure, label
+from openecg.tables import where
+from openecg.waves import IGNORE
+
+KEYS = ["dataset", "record_id", "lead", "window"]
+WORST_SHARE = 0.25  # of the strips, to show failures beside the typical
+
+
+def choose_strips(errors: pd.DataFrame, n_strips: int) -> pd.DataFrame:
+    """Choose leads to draw: typical ones of records from easy to hard, and some of the worst.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        ``dataset``, ``record_id``, ``lead``, ``window`` and ``error``, the share of annotated
+        frames that are wrong.
+    n_strips : int
+        How many, as far as there are leads; divided evenly over the data sets as far as they have
+        records, then as far as they have leads.
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``errors`` with ``why``: one lead of each record, of a quarter the worst and of the
+        others the median; more of a record only after every record has its strip, in turns and
+        nearest to its median first.
+    """
+    if errors.empty:
+        return errors.assign(why="")
+    by_dataset = errors.groupby("dataset", sort=False)
+    n_records = by_dataset["record_id"].nunique()
+    first = _divide(n_strips, n_records)
+    more = _divide(n_strips - sum(first.values()), by_dataset.size() - n_records)
+    chosen = []
+    for dataset, n_here in first.items():
+        ranked = where(errors, dataset=dataset).sort_values(["error", *KEYS], kind="stable")
+        n_worst = round(WORST_SHARE * n_here) if n_here > 1 else 0
+        worst = ranked.iloc[::-1].drop_duplicates("record_id").head(n_worst)
+        why = [
+            f"worst lead of its record, rank {rank} of {n_records[dataset]} records by it"
+            for rank in range(1, len(worst) + 1)
+        ]
+        others = ranked[~ranked["record_id"].isin(worst["record_id"])]
+        medians = [
+            rows.index[(len(rows) - 1) // 2] for _, rows in others.groupby("record_id", sort=False)
+        ]
+        typical = others.loc[medians].sort_values(["error", *KEYS], kind="stable")
+        n_typical = min(n_here - n_worst, len(typical))
+        middles = (np.arange(n_typical) + 0.5) / max(n_typical, 1)
+        typical = typical.iloc[np.floor(middles * len(typical)).astype(int)]
+        chosen.append(typical.assign(why="median lead of its record"))
+        chosen.append(worst.assign(why=why))
+        rest = ranked.drop(index=[*typical.index, *worst.index])
+        median = ranked.groupby("record_id")["error"].median()
+        rest["far"] = (rest["error"] - rest["record_id"].map(median)).abs()
+        rest = rest.sort_values(["far", *KEYS], kind="stable")
+        rest["turn"] = rest.groupby("record_id").cumcount()
+        rest = rest.sort_values(["turn", *KEYS], kind="stable").head(more[dataset])
+        rest = rest.drop(columns=["far", "turn"])
+        chosen.append(rest.assign(why="another lead or window of its record"))
+    return pd.concat(chosen)
+
+
+def _divide(n: int, room: "pd.Series[int]") -> dict[str, int]:
+    """Divide ``n`` evenly as far as there is room; what one cannot take goes to the others."""
+    shares: dict[str, int] = {}
+    for i, (name, most) in enumerate(room.sort_values(kind="stable").items()):
+        shares[str(name)] = min(int(most), n // (len(room) - i))
+        n -= shares[str(name)]
+    return {str(name): shares[str(name)] for name in room.index}
+
+
+def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: int) -> list[str]:
+    """Draw some leads with true and predicted waves, as HTML figures.
+
+    The waves shown are those of each trained setting's lowest seed, or of all systems if none was
+    trained.
+    """
+    names = ["system", "seed", "split", *KEYS, "frames", "wave_kind", "on_ms", "off_ms"]
+    found = [read_parquet(path, columns=names) for path in predictions]
+    found = [table for table in found if table.num_rows]
+    trained = [table for table in found if table["seed"][0].as_py()]
+    lowest: dict[tuple[str, str], pa.Table] = {}
+    for table in sorted(trained or found, key=lambda one: int(one["seed"][0].as_py() or 0)):
+        first = table.slice(0, 1).to_pylist()[0]
+        lowest.setdefault((first["system"], first["dataset"]), table)
+    systems = pa.concat_tables(list(lowest.values())).to_pandas()
+    truth_names = [*KEYS, "split", "fs_hz", "signal", "labels", "wave_kind", "on_ms", "off_ms"]
+    truth_names += ["span_on_ms", "span_off_ms"]
+    wanted = pa.array(sorted(set(systems["split"])))
+    tables = (read_parquet(path, columns=truth_names) for path in shards)
+    truth = pa.concat_tables(
+        [table.filter(pc.is_in(table["split"], value_set=wanted)) for table in tables]
+    ).to_pandas()
+    both = systems.merge(truth, on=[*KEYS, "split"], suffixes=("", "_true"))
+    if both.empty:
+        raise DataError(
+            f"{predictions[0]}: no strip in common with {shards[0]}; rows must agree in "
+            f"{', '.join([*KEYS, 'split'])}"
+        )
+    both["error"] = [
+        _share_wrong(labels, frames)
+        for labels, frames in zip(both["labels"], both["frames"], strict=True)
+    ]
+    errors = both.groupby(KEYS, sort=False)["error"].mean().dropna().reset_index()
+    html = []
+    for key in choose_strips(errors, n_strips).itertuples(index=False):
+        rows = both[(both[KEYS] == [key.dataset, key.record_id, key.lead, key.window]).all(axis=1)]
+        html.append(_strip_html(rows, str(key.why)))
+    return html
+
+
+def _share_wrong(labels: npt.NDArray[np.uint8], frames: npt.NDArray[np.uint8]) -> float:
+    """Return the share of annotated frames that are called otherwise; NaN if none is annotated."""
+    known = np.asarray(labels) != IGNORE
+    return float(np.mean((labels != frames)[known])) if known.any() else float("nan")
+
+
+def _strip_html(rows: pd.DataFrame, why: str) -> str:
+    """Draw one lead, given a row for each system."""
+    one = rows.iloc[0]
+    wrong = {
+        label(row["system"], row["seed"]): f"{100 * row['error']:.1f} %"
+        for _, row in rows.iterrows()
+    }
+    title = f"{one['dataset']} {one['record_id']}, lead {one['lead']}, window {one['window']}"
+    svg = strip(
+        np.asarray(one["signal"], dtype=np.float32),
+        fs_hz=float(one["fs_hz"]),
+        truth=Spans(one["wave_kind_true"], one["on_ms_true"], one["off_ms_true"]),
+        predicted={
+            label(row["system"], row["seed"]): Spans(row["wave_kind"], row["on_ms"], row["off_ms"])
+            for _, row in rows.iterrows()
+        },
+        span_ms=(float(one["span_on_ms"]), float(one["span_off_ms"])),
+        title=title,
+    )
+    shares = "; ".join(f"{system} {share}" for system, share in wrong.items())
+    return figure(
+        svg,
+        f"{title}, {one['split']} split: {why}. Annotated frames called wrongly: {shares}.",
+    )

@@ -1,0 +1,312 @@
+"""Do probabilities mean what they say, of each label and of whole waves."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from openecg.bootstrap import draw_records, estimate, ratio
+from openecg.files import write_tsv
+from openecg.grouped import by_dataset
+from openecg.score import TOLERANCES
+from openecg.stage2.decode import (
+    Probabilities,
+    by_seed,
+    decode_window,
+    looks_at_signal,
+    read_probabilities,
+    read_signals,
+    shard_rows,
+)
+from openecg.stage2.decoding import Decoding
+from openecg.waves import IGNORE, KINDS, labels_from_ms
+
+log = logging.getLogger(__name__)
+
+N_BINS = 10
+ALL_BINS = "all"
+LEVELS = ("label", "wave")
+MARKS = ["wave_kind", "on_ms", "peak_ms", "off_ms"]
+READ = [*MARKS, "native_fs_hz", "native_samples", "span_on_ms", "span_off_ms"]
+TOLERANCE_MS = TOLERANCES["martinez"]
+FIGURES = [
+    *("level", "target", "bin", "n", "probability", "observed", "observed_lo", "observed_hi"),
+    *("error", "error_lo", "error_hi", "false_share", "false_share_lo", "false_share_hi"),
+]
+COLUMNS = ["system", "dataset", "split", *FIGURES, "n_records", "n_seeds", "bootstrap"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def calibrate(
+    *,
+    probabilities: list[Path],
+    shards: list[Path],
+    decoding: str,
+    system: str,
+    bootstrap: int,
+    seed: int,
+    table: Path,
+) -> None:
+    """Compare the probabilities of one system with how often they come true.
+
+    Parameters
+    ----------
+    probabilities : list of Path
+        Files of ``predict``, for all its data sets and seeds; an ensemble is the mean over its
+        seeds.
+    shards : list of Path
+        All shards of these data sets.
+    decoding : str
+        Values of `Decoding`, as JSON, by which they become waves.
+    system : str
+        What to call it.
+    bootstrap : int
+        Number of resamples.
+    seed : int
+        Seed of the resampling.
+    table : Path
+        TSV: for each data set, level, wave and tenth of probability (``bin``) the number ``n`` of
+        cases, their mean ``probability``, and the share ``observed`` that came true; and in bin
+        ``all`` the same of all cases, and ``error``, the expected calibration error: the mean
+        distance of the two, weighted by the cases of the bins. Level ``label``: every annotated
+        label, whether it is of the wave. Level ``wave``: every predicted wave whose middle is in
+        the annotated span, with its mean probability over its labels, whether a wave of its kind is
+        annotated with both ends within the Martinez tolerances (an end that is not marked agrees);
+        ``false_share`` is the share that overlaps none of its kind, waves that were invented. Seeds
+        are pooled; intervals ``_lo _hi`` are 95 %, from resampling records.
+
+    Raises
+    ------
+    ConfigError
+        If a value of the decoding is not as documented.
+    DataError
+        If the files do not belong together.
+    """
+    how = Decoding.from_json(decoding)
+    shards_of = by_dataset(shards)
+    tables = []
+    for dataset, seeds in by_seed(probabilities, ensemble=how.ensemble).items():
+        own_shards = shards_of.get(dataset, [])
+        tallies = []
+        for paths in seeds.values():
+            windows = read_probabilities(paths)
+            truth = shard_rows(own_shards, windows.rows, READ)
+            signal = read_signals(own_shards, windows.rows) if looks_at_signal(how) else None
+            per_window = {
+                "label": tally_labels(windows, truth),
+                "wave": tally_waves(windows, truth, signal, how),
+            }
+            record, split = windows.rows["record_id"], windows.rows["split"].iloc[0]
+            codes, names = pd.factorize(record)
+            sums = {level: _per_record(own, codes) for level, own in per_window.items()}
+            tallies.append(sums)
+        both = {level: np.sum([one[level] for one in tallies], axis=0) for level in LEVELS}
+        rows = tabulate_calibration(both, bootstrap=bootstrap, seed=seed)
+        tables.append(
+            rows.assign(dataset=dataset, split=split, n_records=len(names), n_seeds=len(seeds))
+        )
+    found = pd.concat(tables).assign(system=system, bootstrap=bootstrap)
+    write_tsv(found[COLUMNS], table)
+    log.info("%s: %d rows, %d data sets", table, len(found), len(tables))
+
+
+def tally_labels(windows: Probabilities, truth: pa.Table) -> Floats:
+    """Count the annotated labels of each window by their probability.
+
+    Parameters
+    ----------
+    windows : Probabilities
+    truth : Table
+        Columns ``READ`` of the shards, a row for each window.
+
+    Returns
+    -------
+    ndarray of shape (n_windows, 3, n_bins, 4), dtype float64
+        For P, QRS and T, in each bin: the labels, the sum of their probabilities, those that are of
+        the wave, and those that are not.
+    """
+    n_windows, n_labels, _ = windows.classes.shape
+    marks = [truth[name].to_pylist() for name in READ[:6]]
+    labels = np.stack(
+        [
+            labels_from_ms(
+                np.array(kind, dtype=np.uint8),
+                *(np.array(times, dtype=np.float64) for times in (on, peak, off)),
+                native_fs_hz=fs_hz,
+                native_samples=n_samples,
+                frame_ms=windows.label_ms,
+                n_frames=n_labels,
+                masked=True,
+            )
+            for kind, on, peak, off, fs_hz, n_samples in zip(*marks, strict=True)
+        ]
+    )
+    tally = np.zeros((n_windows, len(KINDS), N_BINS, 4))
+    window = np.broadcast_to(np.arange(n_windows)[:, None], labels.shape)
+    known = labels != IGNORE
+    for i, kind in enumerate(KINDS):
+        called = windows.classes[:, :, kind].astype(np.float64)
+        is_there = (labels == kind)[known]
+        _add(tally[:, i], window[known], called[known], is_there, ~is_there)
+    return tally
+
+
+def tally_waves(
+    windows: Probabilities,
+    truth: pa.Table,
+    signal: npt.NDArray[np.float32] | None,
+    how: Decoding,
+) -> Floats:
+    """Count the predicted waves of each window by their mean probability.
+
+    Parameters
+    ----------
+    windows : Probabilities
+    truth : Table
+        Columns ``READ`` of the shards, a row for each window.
+    signal : ndarray of shape (n_windows, n_samples), dtype float32, or None
+        For decodings that look at it.
+    how : Decoding
+
+    Returns
+    -------
+    ndarray of shape (n_windows, 3, n_bins, 4), dtype float64
+        For P, QRS and T, in each bin: the waves with their middle in the annotated span, the sum of
+        their mean probabilities, those with both ends where a wave is annotated, and those that
+        overlap none.
+    """
+    n_windows = len(windows.rows)
+    tally = np.zeros((n_windows, len(KINDS), N_BINS, 4))
+    columns = [truth[name].to_pylist() for name in [*MARKS, "span_on_ms", "span_off_ms"]]
+    for row, (true_kind, on, peak, off, first_ms, last_ms) in enumerate(zip(*columns, strict=True)):
+        trace = np.zeros(0, dtype=np.float32) if signal is None else signal[row]
+        _, kind, on_ms, off_ms = decode_window(
+            windows.classes[row],
+            windows.offsets[row],
+            trace,
+            how,
+            label_ms=windows.label_ms,
+            fs_hz=windows.fs_hz,
+        )
+        middle_ms = (on_ms + off_ms) / 2
+        inside = (middle_ms >= first_ms) & (middle_ms <= last_ms)
+        marks = np.array([on, peak, off], dtype=np.float64).reshape(3, -1)
+        for i, (code, name) in enumerate(KINDS.items()):
+            own = inside & (kind == code)
+            ends_ms = np.stack([on_ms[own], off_ms[own]], axis=1)
+            labels = np.clip(ends_ms / windows.label_ms, 0, windows.classes.shape[1] - 1)
+            called = windows.classes[row, :, code].astype(np.float64)
+            mean = np.array([called[a : b + 1].mean() for a, b in labels.astype(np.int64)])
+            is_right, overlaps = _agree(ends_ms, marks[:, np.array(true_kind) == code], name)
+            _add(tally[:, i], np.full(mean.size, row), mean, is_right, ~overlaps)
+    return tally
+
+
+def _agree(
+    ends_ms: Floats, marks_ms: Floats, name: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Tell which waves have both ends where one is annotated, and which overlap one.
+
+    Parameters
+    ----------
+    ends_ms : ndarray of shape (n_waves, 2), dtype float64
+        On and off of predicted waves.
+    marks_ms : ndarray of shape (3, n_true), dtype float64
+        On, peak and off of the annotated ones, NaN where not marked.
+    name : str
+        Their kind.
+    """
+    if not marks_ms.shape[1]:
+        none = np.zeros(len(ends_ms), dtype=bool)
+        return none, none
+    distance = np.abs(ends_ms[:, :, None] - marks_ms[None, [0, 2]])
+    limits = np.array([TOLERANCE_MS[f"{name}_on"], TOLERANCE_MS[f"{name}_off"]])
+    near = (distance <= limits[:, None]) | np.isnan(distance)
+    first, last = np.nanmin(marks_ms, axis=0), np.nanmax(marks_ms, axis=0)
+    over = (ends_ms[:, :1] <= last) & (ends_ms[:, 1:] >= first)
+    return (near.all(axis=1) & over).any(axis=1), over.any(axis=1)
+
+
+def _add(
+    tally: Floats,
+    window: npt.NDArray[np.int64],
+    probability: Floats,
+    came_true: npt.NDArray[np.bool_],
+    false: npt.NDArray[np.bool_],
+) -> None:
+    """Add cases to the tally (n_windows, n_bins, 4) of one kind of wave."""
+    place = np.minimum((probability * N_BINS).astype(np.int64), N_BINS - 1)
+    for i, values in enumerate((np.ones_like(probability), probability, came_true, false)):
+        np.add.at(tally[..., i], (window, place), values)
+
+
+def _per_record(tally: Floats, record: npt.NDArray[np.int64]) -> Floats:
+    """Sum the tallies of the windows of each record."""
+    sums = np.zeros((record.max() + 1, *tally.shape[1:]))
+    np.add.at(sums, record, tally)
+    return sums
+
+
+def tabulate_calibration(tallies: dict[str, Floats], *, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Lay out tallies as rows.
+
+    Parameters
+    ----------
+    tallies : dict of str to ndarray of shape (n_records, 3, n_bins, 4), dtype float64
+        For each of ``LEVELS`` what `tally_labels` and `tally_waves` count, by record.
+    bootstrap : int
+        Number of resamples.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    DataFrame
+        The columns are ``FIGURES``.
+    """
+    rows = []
+    for level, tally in tallies.items():
+        weights = draw_records(len(tally), bootstrap=bootstrap, seed=seed)
+        with_all = np.concatenate([tally, tally.sum(axis=2, keepdims=True)], axis=2)[None]
+        observed = estimate(with_all[..., [2, 0]], ratio, weights)[0]
+        false = estimate(with_all[..., [3, 0]], ratio, weights)[0]
+        error = estimate(tally[None], calibration_error, weights)[0]
+        n, total = with_all[0].sum(axis=0)[..., 0], with_all[0].sum(axis=0)[..., 1]
+        for i, target in enumerate(KINDS.values()):
+            for place in range(N_BINS + 1):
+                is_all = place == N_BINS
+                name = f"{place / N_BINS:.1f}-{(place + 1) / N_BINS:.1f}"
+                row: dict[str, object] = {"level": level, "target": target, "n": int(n[i, place])}
+                row["bin"] = ALL_BINS if is_all else name
+                row["probability"] = total[i, place] / n[i, place] if n[i, place] else np.nan
+                for j, end in enumerate(("", "_lo", "_hi")):
+                    row[f"observed{end}"] = observed[j, i, place]
+                    if is_all:
+                        row[f"error{end}"] = error[j, i]
+                    if level == "wave":
+                        row[f"false_share{end}"] = false[j, i, place]
+                rows.append(row)
+    return pd.DataFrame(rows, columns=FIGURES)
+
+
+def calibration_error(tally: Floats) -> Floats:
+    """Average the distance of probability and share over the bins, weighted by their cases.
+
+    Parameters
+    ----------
+    tally : ndarray of shape (..., n_bins, 4), dtype float64
+        Cases, the sum of their probabilities, those that came true; the last is not looked at.
+
+    Returns
+    -------
+    ndarray of shape (...), dtype float64
+        NaN without cases.
+    """
+    n = tally[..., 0].sum(axis=-1)
+    distance = np.abs(tally[..., 1] - tally[..., 2]).sum(axis=-1)
+    error: Floats = distance / np.where(n > 0, n, np.nan)
+    return error
