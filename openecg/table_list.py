@@ -116,7 +116,7 @@ TABLES: dict[str, Table] = {
         ("target", "metric"),
         {"protocol": ("better_lead_record_averaged",), "lead_group": ("better",)}
         | {"target": (*ENDS, "P", "QRS", "T"), "metric": ("mean_ms", "sd_ms", "sensitivity")},
-        rows=("system", "tolerance"),
+        rows=("system", "split", "tolerance"),
     ),
     "qtdb_t_subset": Table(
         "QTDB, records with T onsets",
@@ -126,7 +126,7 @@ TABLES: dict[str, Table] = {
         ("target",),
         {"tolerance": ("martinez", "150ms"), "protocol": PROTOCOLS, "metric": F1}
         | {"target": MACRO, "lead_group": ("first",), "record_group": ("T_subset", "all")},
-        rows=("system", "record_group"),
+        rows=("system", "split", "record_group"),
     ),
     "leads": Table(
         "Lead by lead",
