@@ -176,7 +176,7 @@ rule compare_systems:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code_hash("openecg.effects"),
         pairs=json.dumps(pairs()),
@@ -203,7 +203,7 @@ rule score_decoding_grid:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code_hash("openecg.stage2.decoding_grid"),
         decoding=decoding_text,
@@ -232,7 +232,7 @@ rule calibrate:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=15,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         code=code_hash("openecg.stage2.calibration"),
         decoding=decoding_text,

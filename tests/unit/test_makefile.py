@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEADLINE = "print-headline"
+HEAD = "python -m openecg.head "
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
 
@@ -42,8 +43,8 @@ def _run(folder: Path, *args: str) -> tuple[str, bool]:
     """Return the command that `make run` would give, and whether a headline would follow."""
     done = _make(folder, "--dry-run", "run", *args)
     assert done.returncode == 0, done.stderr
-    (command,) = [line for line in done.stdout.splitlines() if line.startswith("snakemake")]
-    return " ".join(command.split()), HEADLINE in done.stdout
+    (command,) = [line for line in done.stdout.splitlines() if line.startswith(HEAD)]
+    return " ".join(command.removeprefix(HEAD).split()), HEADLINE in done.stdout
 
 
 @pytest.mark.parametrize(("cards", "jobs"), [(0, 4), (1, 1), (8, 1)])
