@@ -12,8 +12,8 @@ import yaml
 
 from openecg.datasets import LAYOUTS, SIMULATED
 from openecg.errors import ConfigError
-from openecg.stage2.decoding import PLAIN, Decoding, resolve_decoding
-from openecg.stage2.settings import Setting, resolve_setting
+from openecg.stage2.decoding import Decoding, resolve_decoding
+from openecg.stage2.settings import Setting, decoding_name, resolve_setting
 from openecg.windows import WindowRule
 
 SAMPLES_PER_FRAME = 5  # the convolution in front of the model steps by five samples
@@ -148,10 +148,16 @@ def _check_systems(key: str, config: dict[str, Any], models: dict[str, Any]) -> 
     systems = reduce(getitem, key.split("."), config)
     for system in systems:
         setting, plus, decoding = system.partition("+")
-        if plus and (decoding not in config["decodings"] or decoding == PLAIN):
-            known = _unknown(decoding, [name for name in config["decodings"] if name != PLAIN])
+        if plus and decoding not in config["decodings"]:
+            known = _unknown(decoding, list(config["decodings"]))
             raise ConfigError(f"config, {key}: {system!r} has an unknown decoding {known}")
         _check_setting(setting, key, config, models)
+        own = decoding_name(config["settings"], setting)
+        if own not in config["decodings"]:
+            known = _unknown(own, list(config["decodings"]))
+            raise ConfigError(f"config, settings.{setting}.decoding: unknown decoding {known}")
+        if decoding == own:
+            raise ConfigError(f"config, {key}: {system!r} is decoded as {setting!r} is anyway")
 
 
 def _check_setting(name: str, key: str, config: dict[str, Any], models: dict[str, Any]) -> None:

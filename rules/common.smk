@@ -23,8 +23,8 @@ from openecg.errors import ConfigError
 from openecg.head import check_disk, hold
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
-from openecg.stage2.decoding import PLAIN, resolve_decoding
-from openecg.stage2.settings import resolve_setting
+from openecg.stage2.decoding import NO_OFFSETS, resolve_decoding
+from openecg.stage2.settings import decoding_name, resolve_setting
 from openecg.table_list import TABLES
 from snakemake.exceptions import WorkflowError
 
@@ -74,9 +74,15 @@ def setting_of(system):
     return system.partition("+")[0]
 
 
+def decoding_named(system):
+    """Name of the entry that a model is decoded by: its own, or that of its setting."""
+    setting, _, own = system.partition("+")
+    return own or decoding_name(config["settings"], setting)
+
+
 def decoding_of(system):
     """How the probabilities of a model become waves."""
-    return resolve_decoding(config["decodings"], system.partition("+")[2] or PLAIN)
+    return resolve_decoding(config["decodings"], decoding_named(system))
 
 
 SETTINGS = {
@@ -252,13 +258,14 @@ def shards_in(scope, wildcards):
 
 
 def calibrated():
-    """Models of the held-out records whose probabilities become waves without more ado."""
-
-    def is_plain(system):
-        same = {"leads": 0, "ensemble": False}  # of which the probabilities are means
-        return decoding_of(system) | same == decoding_of("") | same
-
-    return [system for system in systems(HELD_OUT) if is_plain(system)]
+    """Models of the held-out records whose waves lie where their most probable labels do."""
+    moving = ("min_run_ms", "p_off_shift_ms", "trim_p_sd", "refine")
+    return [
+        system
+        for system in systems(HELD_OUT)
+        if decoding_of(system)["offsets"] == NO_OFFSETS
+        and not any(decoding_of(system)[key] for key in moving)
+    ]
 
 
 def all_calibrations():
@@ -295,7 +302,10 @@ def run_entry(system):
         resolve_setting(config["settings"], base) if base else {},
     )
     own = {"base": setting, "changes": decoding} if plus else {"base": base}
-    return {"decoding": decoding or PLAIN, "changes": changes if base else ""} | own
+    return {
+        "decoding": decoding_named(system),
+        "changes": changes if base else "",
+    } | own
 
 
 def pairs():

@@ -10,6 +10,9 @@ from hypothesis import settings
 from openecg.index import index_records
 from openecg.records import read_records
 
+# A test that holds is not to fail because the machine is busy.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 settings.register_profile("long", max_examples=10_000, deadline=None)  # ten minutes of fuzzing
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,9 @@ from openecg.score import TOLERANCES
 from openecg.stage2.decode import (
     Probabilities,
     by_seed,
-    decode_window,
+    decode_labels,
     looks_at_signal,
+    place_waves,
     read_probabilities,
     read_signals,
     shard_rows,
@@ -182,16 +183,9 @@ def tally_waves(
     n_windows = len(windows.rows)
     tally = np.zeros((n_windows, len(KINDS), N_BINS, 4))
     columns = [truth[name].to_pylist() for name in [*MARKS, "span_on_ms", "span_off_ms"]]
+    classes = decode_labels(windows, signal, how)
     for row, (true_kind, on, peak, off, first_ms, last_ms) in enumerate(zip(*columns, strict=True)):
-        trace = np.zeros(0, dtype=np.float32) if signal is None else signal[row]
-        _, kind, on_ms, off_ms = decode_window(
-            windows.classes[row],
-            windows.offsets[row],
-            trace,
-            how,
-            label_ms=windows.label_ms,
-            fs_hz=windows.fs_hz,
-        )
+        kind, on_ms, off_ms = place_waves(windows, signal, how, row, classes[row])
         middle_ms = (on_ms + off_ms) / 2
         inside = (middle_ms >= first_ms) & (middle_ms <= last_ms)
         marks = np.array([on, peak, off], dtype=np.float64).reshape(3, -1)

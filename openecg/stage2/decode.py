@@ -17,13 +17,14 @@ from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.decoders import (
     apply_offsets,
     clean_frames,
+    drop_rare_p,
     drop_short_waves,
     frames_to_waves,
     refine_boundaries,
     shift_boundaries,
     trim_p,
 )
-from openecg.stage2.decoding import DOUBLE_COUNTED, NO_OFFSETS, Decoding
+from openecg.stage2.decoding import DOUBLE_COUNTED, NO_OFFSETS, OF_RECORD, Decoding
 from openecg.stage2.training_set import list_matrix
 from openecg.waves import BOUNDARIES, KINDS
 
@@ -33,6 +34,7 @@ Classes = npt.NDArray[np.uint8]
 Times = npt.NDArray[np.float64]
 
 KEYS = ["dataset", "record_id", "lead", "window"]
+RECORD = ["dataset", "record_id", "window"]
 N_CLASSES = len(KINDS) + 1
 ALL_SEEDS = "all"  # the seed of an ensemble
 
@@ -151,98 +153,105 @@ def decode_windows(
     DataError
         If the labels do not fill the frames, or the decoding needs offsets that are not there.
     """
-    label_ms = windows.label_ms
+    per_frame = round(frame_ms / windows.label_ms)
+    if abs(per_frame * windows.label_ms - frame_ms) > 1e-9:
+        raise DataError(
+            f"{windows.path}: labels of {windows.label_ms:g} ms do not fill frames of "
+            f"{frame_ms:g} ms"
+        )
     if how.offsets != NO_OFFSETS and not windows.offsets.size:
         raise DataError(f"{windows.path}: no offsets; decoding {system!r} needs them")
-    per_frame = round(frame_ms / label_ms)
-    if abs(per_frame * label_ms - frame_ms) > 1e-9:
-        raise DataError(
-            f"{windows.path}: labels of {label_ms:g} ms do not fill frames of {frame_ms:g} ms"
-        )
-    n_windows = len(windows.rows)
-    if signal is None:
-        signal = np.zeros((n_windows, 0), dtype=np.float32)
-    columns: dict[str, list[Any]] = {"frames": [], "wave_kind": [], "on_ms": [], "off_ms": []}
-    for one, ahead, trace in zip(windows.classes, windows.offsets, signal, strict=True):
-        labels, *waves = decode_window(
-            one, ahead, trace, how, label_ms=label_ms, fs_hz=windows.fs_hz
-        )
-        decoded = (coarser(labels, per_frame), *waves)
-        for values, part in zip(columns.values(), decoded, strict=True):
-            values.append(part)
-    table = {name: windows.rows[name].tolist() for name in [*KEYS, "split"]} | columns
-    table |= {"system": [system] * n_windows, "seed": [seed] * n_windows}
+    labels = decode_labels(windows, signal, how)
+    waves = [place_waves(windows, signal, how, i, own) for i, own in enumerate(labels)]
+    table: dict[str, Any] = {name: windows.rows[name].tolist() for name in [*KEYS, "split"]}
+    table["frames"] = [coarser(own, per_frame) for own in labels]
+    columns = zip(*waves, strict=True)
+    table |= dict(zip(("wave_kind", "on_ms", "off_ms"), columns, strict=True))
+    table |= {"system": [system] * len(labels), "seed": [seed] * len(labels)}
     return pa.table(table, schema=PREDICTION_SCHEMA)
 
 
-def decode_window(
-    probabilities: npt.NDArray[np.float32],
-    offsets: npt.NDArray[np.float32],
-    signal: npt.NDArray[np.float32],
-    how: Decoding,
-    *,
-    label_ms: float,
-    fs_hz: float,
-) -> tuple[Classes, Classes, Times, Times]:
-    """Decode one window.
+def decode_labels(
+    windows: Probabilities, signal: npt.NDArray[np.float32] | None, how: Decoding
+) -> list[Classes]:
+    """Give each label of each window a class, and clean up.
 
     Parameters
     ----------
-    probabilities : ndarray of shape (n_labels, 4), dtype float32
-        Of other, P, QRS, T.
-    offsets : ndarray of shape (n_labels, 6), dtype float32
-        Distances to the boundaries in samples at ``fs_hz``; looked at if ``how.offsets`` says so.
-    signal : ndarray of shape (n_samples,), dtype float32
-        In mV at ``fs_hz``; looked at by ``trim_p_sd`` and ``refine``.
+    windows : Probabilities
+    signal : ndarray of shape (n_windows, n_samples), dtype float32, or None
+        In mV; looked at by ``trim_p_sd``.
     how : Decoding
-    label_ms : float
-        Length of a label in ms.
-    fs_hz : float
-        Sampling rate in Hz.
 
     Returns
     -------
+    list of ndarray of shape (n_labels,), dtype uint8
+        In the order of ``windows``.
+    """
+    rate = {"frame_ms": windows.label_ms}
+    labels: list[Classes] = list(windows.classes.argmax(axis=2).astype(np.uint8))
+    if how.min_run_ms:
+        limits = {"min_run_ms": how.min_run_ms, "merge_gap_ms": how.merge_gap_ms}
+        labels = [clean_frames(own, **limits, **rate) for own in labels]
+    if how.min_wave_ms:
+        shortest = dict.fromkeys(KINDS, how.min_wave_ms)
+        labels = [drop_short_waves(own, min_ms=shortest, **rate) for own in labels]
+    if how.min_p_share:
+        keys = RECORD if how.p_share_of == OF_RECORD else KEYS
+        for members in windows.rows.groupby(keys, sort=False).indices.values():
+            kept = drop_rare_p([labels[i] for i in members], min_share=how.min_p_share)
+            for i, own in zip(members, kept, strict=True):
+                labels[i] = own
+    if how.trim_p_sd and signal is not None:
+        limits = {"factor": how.trim_p_sd, "fs_hz": windows.fs_hz}
+        pairs = zip(labels, signal, strict=True)
+        labels = [trim_p(own, trace, **limits, **rate) for own, trace in pairs]
+    return labels
+
+
+def place_waves(
+    windows: Probabilities,
+    signal: npt.NDArray[np.float32] | None,
+    how: Decoding,
+    row: int,
+    labels: Classes,
+) -> tuple[Classes, Times, Times]:
+    """Turn the labels of one window into waves, and move their boundaries.
+
+    Parameters
+    ----------
+    windows : Probabilities
+    signal : ndarray of shape (n_windows, n_samples), dtype float32, or None
+        In mV; looked at by ``refine``.
+    how : Decoding
+    row : int
+        Which window.
     labels : ndarray of shape (n_labels,), dtype uint8
-        Class of each label.
+        Of `decode_labels`.
+
+    Returns
+    -------
     kind, on_ms, off_ms : ndarray of shape (n_waves,)
         As `frames_to_waves`; boundaries may have moved from where the labels change.
     """
-    labels = probabilities.argmax(axis=1).astype(np.uint8)
-    if how.min_run_ms:
-        labels = clean_frames(
-            labels,
-            frame_ms=label_ms,
-            min_run_ms=how.min_run_ms,
-            merge_gap_ms=how.merge_gap_ms,
-        )
-    if how.min_wave_ms:
-        shortest = dict.fromkeys(KINDS, how.min_wave_ms)
-        labels = drop_short_waves(labels, frame_ms=label_ms, min_ms=shortest)
-    if how.trim_p_sd:
-        labels = trim_p(labels, signal, frame_ms=label_ms, fs_hz=fs_hz, factor=how.trim_p_sd)
-    kind, on_ms, off_ms = frames_to_waves(labels, frame_ms=label_ms, fs_hz=fs_hz)
+    rate = {"frame_ms": windows.label_ms, "fs_hz": windows.fs_hz}
+    kind, on_ms, off_ms = frames_to_waves(labels, **rate)
     if how.offsets != NO_OFFSETS:
+        ahead = windows.offsets[row]
+        double = how.offsets == DOUBLE_COUNTED
         on_ms, off_ms = apply_offsets(
-            kind,
-            on_ms,
-            off_ms,
-            offsets,
-            frame_ms=label_ms,
-            fs_hz=fs_hz,
-            double_counted_offs=how.offsets == DOUBLE_COUNTED,
+            kind, on_ms, off_ms, ahead, double_counted_offs=double, **rate
         )
-    if how.refine:
+    if how.refine and signal is not None:
         kinds = [code for code, name in KINDS.items() if name in how.refine]
-        on_ms, off_ms = refine_boundaries(kind, on_ms, off_ms, signal, fs_hz=fs_hz, kinds=kinds)
-    if how.p_off_shift_ms:
-        on_ms, off_ms = shift_boundaries(
-            kind,
-            on_ms,
-            off_ms,
-            shifts_ms={"P_off": how.p_off_shift_ms},
-            last_ms=labels.size * label_ms - 1000.0 / fs_hz,
+        on_ms, off_ms = refine_boundaries(
+            kind, on_ms, off_ms, signal[row], fs_hz=windows.fs_hz, kinds=kinds
         )
-    return labels, kind, on_ms, off_ms
+    if how.p_off_shift_ms:
+        last_ms = labels.size * windows.label_ms - 1000.0 / windows.fs_hz
+        shifts_ms = {"P_off": how.p_off_shift_ms}
+        on_ms, off_ms = shift_boundaries(kind, on_ms, off_ms, shifts_ms=shifts_ms, last_ms=last_ms)
+    return kind, on_ms, off_ms
 
 
 def coarser(labels: npt.NDArray[np.uint8], per_frame: int) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ Waves are three arrays as `frames_to_waves` gives them: class, and time
 in ms of the first and of the last sample, from the start of the window.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +134,30 @@ def drop_short_waves(frames: Classes, *, frame_ms: float, min_ms: Mapping[int, f
         short |= (classes == kind) & (lengths * frame_ms < limit_ms)
     kept: Classes = np.repeat(np.where(short, np.uint8(OTHER), classes), lengths)
     return kept
+
+
+def drop_rare_p(strips: Sequence[Classes], *, min_share: float) -> list[Classes]:
+    """Drop the P waves of strips that have them on few beats only.
+
+    Where the atria fibrillate or a pacemaker drives the ventricles, a model that looks at single
+    beats finds a P wave now and then; where there are P waves, nearly every beat has one.
+
+    Parameters
+    ----------
+    strips : sequence of ndarray of shape (n_frames,), dtype uint8
+        Classes of the frames of one lead, or of several leads of one record at the same time.
+    min_share : float
+        Fewer P waves than this, for each QRS complex of all strips together, are dropped.
+
+    Returns
+    -------
+    list of ndarray of shape (n_frames,), dtype uint8
+    """
+    runs = [_runs(frames)[1] for frames in strips]
+    n_p, n_qrs = (sum(int((kinds == code).sum()) for kinds in runs) for code in (P, QRS))
+    if n_p >= min_share * n_qrs:
+        return list(strips)
+    return [np.where(frames == P, OTHER, frames).astype(np.uint8) for frames in strips]
 
 
 def trim_p(

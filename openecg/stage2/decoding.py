@@ -11,6 +11,7 @@ from openecg.stage2.settings import filled
 PLAIN = "plain"
 NO_OFFSETS = "none"
 DOUBLE_COUNTED = "double_counted"
+OF_RECORD = "record"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Decoding:
     min_run_ms: float
     merge_gap_ms: float
     min_wave_ms: float
+    min_p_share: float
+    p_share_of: str
     offsets: str
     p_off_shift_ms: float
     trim_p_sd: float

@@ -140,8 +140,8 @@ def resolve_setting(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its values without ``base``. Mappings are merged, all else is replaced; a model of another
-        architecture takes nothing from the base.
+        Its values without ``base`` and ``decoding``. Mappings are merged, all else is replaced; a
+        model of another architecture takes nothing from the base.
 
     Raises
     ------
@@ -168,8 +168,24 @@ def resolve_setting(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
         if "model" in values and other not in (None, values["model"].get("architecture")):
             values = values | {"model": {}}
         values = _merged(values, above)
-    values.pop("base", None)
-    return values
+    return {key: value for key, value in values.items() if key not in ("base", "decoding")}
+
+
+def decoding_name(settings: Mapping[str, Any], name: str) -> str:
+    """Name the entry of ``decodings`` that a setting, or the nearest of its bases, asks for.
+
+    Raises
+    ------
+    ConfigError
+        If none does.
+    """
+    link = name
+    while "decoding" not in settings[link]:
+        if "base" not in settings[link]:
+            raise ConfigError(f"config, settings.{name}: no key 'decoding', nor in its bases")
+        link = settings[link]["base"]
+    found: str = settings[link]["decoding"]
+    return found
 
 
 def write_setting(*, setting: str, path: Path) -> None:

@@ -86,6 +86,20 @@ def test_each_option_reaches_its_step(
     assert found[column] == wanted
 
 
+def test_rare_p_waves_are_dropped_by_record_or_by_lead(tmp_path: Path) -> None:
+    bare = np.where(CALLED == 1, 0, CALLED)
+    rows = [*rows_of(), *rows_of(bare, leads=1, record_id="9")]
+    rows[1]["probabilities"] = rows_of(bare)[0]["probabilities"]
+
+    def kinds(**how: Any) -> list[list[int]]:
+        return [row["wave_kind"] for row in decoded(tmp_path, rows, **how)]
+
+    assert kinds() == [[1, 2, 3], [2, 3], [2, 3]]
+    assert kinds(min_p_share=0.5) == kinds()  # one of two beats of record 0
+    assert kinds(min_p_share=0.6) == [[2, 3]] * 3
+    assert kinds(min_p_share=0.6, p_share_of="lead") == kinds()
+
+
 def test_options_that_look_at_signals_or_offsets_change_boundaries(tmp_path: Path) -> None:
     plain = decoded(tmp_path, rows_of())[0]
     for how in ({"trim_p_sd": 50.0}, {"refine": ["QRS"]}):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from openecg.stage2.decoders import (
     apply_offsets,
     clean_frames,
+    drop_rare_p,
     drop_short_waves,
     frames_to_waves,
     refine_boundaries,
@@ -318,3 +319,13 @@ def test_waves_painted_back_give_the_frames(classes: list[int]) -> None:
     assert (kind.dtype, on_ms.dtype, off_ms.dtype) == (np.uint8, np.float64, np.float64)
     assert np.all(on_ms < off_ms)
     assert np.all(off_ms[:-1] < on_ms[1:])
+
+
+def test_p_waves_are_dropped_where_few_beats_have_one() -> None:
+    strips = [frames_of("__pp_qq_tt__qq_tt"), frames_of("__qq__qq__qq_____")]
+    for share, kept in ((0.0, True), (0.2, True), (0.21, False)):
+        found = [text_of(frames) for frames in drop_rare_p(strips, min_share=share)]
+        assert found[0] == ("__pp_qq_tt__qq_tt" if kept else "_____qq_tt__qq_tt")
+        assert found[1] == text_of(strips[1])
+    without_beats = [frames_of("__pp__")]
+    assert text_of(drop_rare_p(without_beats, min_share=0.3)[0]) == "__pp__"

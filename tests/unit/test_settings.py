@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from openecg.errors import ConfigError
-from openecg.stage2.settings import Setting, read_setting, resolve_setting, write_setting
+from openecg.stage2.settings import (
+    Setting,
+    decoding_name,
+    read_setting,
+    resolve_setting,
+    write_setting,
+)
 from tests.unit.made_up_shards import setting_values
 
 SETTINGS: dict[str, Any] = {
@@ -43,6 +49,15 @@ def test_resolving_leaves_the_settings_as_they_were() -> None:
     before = json.dumps(SETTINGS)
     resolve_setting(SETTINGS, "largest")
     assert json.dumps(SETTINGS) == before
+
+
+def test_a_setting_is_decoded_as_the_nearest_of_its_bases_says() -> None:
+    settings: dict[str, Any] = {"a": {"decoding": "x"}, "b": {"base": "a"}, "c": {"base": "b"}}
+    settings |= {"d": {"base": "b", "decoding": "y"}, "e": {}}
+    assert [decoding_name(settings, name) for name in "abcd"] == ["x", "x", "x", "y"]
+    assert resolve_setting(settings, "d") == {}
+    with pytest.raises(ConfigError, match=r"settings\.e: no key 'decoding'"):
+        decoding_name(settings, "e")
 
 
 @pytest.mark.parametrize(
