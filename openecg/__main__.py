@@ -18,6 +18,7 @@ STEPS = {
     "write-shard": "openecg.shards:write_shard",
     "write-tokens": "openecg.tokens:write_tokens",
     "time-streams": "openecg.speed:time_streams",
+    "time-models": "openecg.stage2.timing:time_models",
     "predict-tokens": "openecg.baseline:predict_tokens",
     "write-setting": "openecg.stage2.settings:write_setting",
     "train": "openecg.stage2.train:train",

@@ -100,7 +100,7 @@ def time_tokens(
 
     def bare(strip: Floats) -> None:
         for lead in strip:
-            _bare_neurokit(lead, fs_hz=int(fs_hz), method=method)
+            bare_neurokit(lead, fs_hz=int(fs_hz), method=method)
 
     spent = np.zeros((2, rounds))
     with warnings.catch_warnings():
@@ -111,7 +111,7 @@ def time_tokens(
             for i, strip in enumerate(strips):
                 order = ((0, ours), (1, bare))
                 for at, work in order if (turn + i) % 2 == 0 else order[::-1]:
-                    spent[at, turn] += _seconds(work, strip)
+                    spent[at, turn] += cpu_seconds(work, strip)
     return Times(sum(map(len, strips)), spent[0], spent[1])
 
 
@@ -204,7 +204,7 @@ def time_streams(*, records: Path, dataset: str, streams: str, leads: int, table
     write_tsv(pd.DataFrame(rows), table)
 
 
-def _bare_neurokit(lead: Floats, *, fs_hz: int, method: str) -> None:
+def bare_neurokit(lead: Floats, *, fs_hz: int, method: str) -> None:
     """Make the calls that `openecg.delineate.delineate` makes, and nothing else."""
     try:
         if method == "clean_prominence":
@@ -216,7 +216,8 @@ def _bare_neurokit(lead: Floats, *, fs_hz: int, method: str) -> None:
         log.debug("NeuroKit raised", exc_info=True)
 
 
-def _seconds(work: Callable[[Floats], None], strip: Floats) -> float:
+def cpu_seconds(work: Callable[[Floats], None], strip: Floats) -> float:
+    """Time one call, in seconds of the processor."""
     start = time.process_time()
     work(strip)
     return time.process_time() - start

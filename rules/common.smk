@@ -212,6 +212,22 @@ def probabilities(scope, system, dataset, seeds):
     )
 
 
+def timed_models():
+    """Paths of one model of each setting that is scored on held-out records."""
+    names = dict.fromkeys(setting_of(system) for system in systems(HELD_OUT))
+    return expand(
+        "results/checkpoints/{setting}/seed{seed}/model.safetensors",
+        setting=names,
+        seed=config["seeds"][0],
+    )
+
+
+def all_timings():
+    """Path of the times of models, on the first data set; none without models."""
+    datasets = list(SPECS)[:1] if systems(HELD_OUT) else []
+    return expand("results/timings/models_{dataset}.tsv", dataset=datasets)
+
+
 def probabilities_of(wildcards):
     """Paths of the probabilities that are decoded to the predictions of a model."""
     seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]

@@ -25,6 +25,36 @@ rule predict:
         " --probabilities {output.probabilities:q} &> {log:q}"
 
 
+rule time_models:
+    """Measure what the models cost beside NeuroKit, in one process on one thread."""
+    input:
+        models=lambda wildcards: timed_models(),
+        records="results/records/{dataset}/part-000.parquet",
+    output:
+        table="results/timings/models_{dataset}.tsv",
+    log:
+        "results/logs/time_models/{dataset}.log",
+    benchmark:
+        "results/benchmarks/time_models/{dataset}.tsv"
+    conda:
+        "../envs/openecg.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
+    params:
+        code=code_hash(
+            "openecg.stage2.timing",
+            *(
+                f"openecg.stage2.{setting['model']['architecture']}"
+                for setting in SETTINGS.values()
+            ),
+        ),
+        leads=lookup(within=config, dpath="timing/leads"),
+    shell:
+        "python -m openecg time-models --models {input.models:q} --records {input.records:q}"
+        " --dataset {wildcards.dataset} --leads {params.leads} --table {output.table:q} &> {log:q}"
+
+
 rule decode:
     """Turn the probabilities of a model into frames and boundaries."""
     input:

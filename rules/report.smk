@@ -33,6 +33,7 @@ rule write_report:
         calibrations=all_calibrations(),
         ablation="results/metrics/ablation.tsv" if config["baselines"] else [],
         stage1="results/metrics/stage1.tsv" if config["baselines"] else [],
+        model_times=all_timings(),
         timings=(
             expand("results/timings/{dataset}.tsv", dataset=SPECS)
             if config["baselines"]
@@ -66,7 +67,7 @@ rule write_report:
         " --numbers {input.numbers:q} --runs {input.runs:q} --effects {input.effects:q}"
         " --grids {input.grids:q} --calibrations {input.calibrations:q}"
         " --ablation {input.ablation:q} --stage1 {input.stage1:q}"
-        " --timings {input.timings:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
+        " --timings {input.timings:q} --model-times {input.model_times:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"
         " --frame-ms {params.frame_ms} --strips {params.strips} --report {output.report:q} &> {log:q}"

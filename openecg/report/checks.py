@@ -244,3 +244,29 @@ def _places_scored(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         (f"<h3>{escape(str(dataset))}, {escape(str(split))} split</h3>\n", rows)
         for (dataset, split), rows in table.groupby(["dataset", "split"], sort=False)
     ]
+
+
+def time_tables(paths: Sequence[Path]) -> str:
+    """Lay out what the models cost, a table per data set."""
+    html = ""
+    for path in paths:
+        rows = read_tsv(path)
+        shares = [name for name in rows.columns if name.startswith("share_of_")]
+        names = [name.removeprefix("share_of_") for name in shares]
+        head = "<tr><th>System</th><th>leads at a time</th><th>parameters</th><th>ms per lead</th>"
+        head += "".join(f"<th>of {escape(name)}</th>" for name in names) + "</tr>"
+        body = ""
+        for _, row in rows.iterrows():
+            size = NONE if pd.isna(row["parameters"]) else f"{int(row['parameters']):,}"
+            cells = [str(row["leads"] or "all"), size, f"{row['ms_per_lead']:.2f}"]
+            cells += [number(row[name]) for name in shares]
+            body += f"<tr><td>{escape(row['system'])}</td>"
+            body += "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+        first = rows.iloc[0]
+        caption = (
+            f"{first['dataset']}: from {first['n_timed']} leads of 10 s, as recorded, to waves, in "
+            "one process, on one thread of this machine, all in turns; processor time. The last "
+            "columns are shares of the time of bare NeuroKit."
+        )
+        html += html_table(caption, head, body)
+    return html

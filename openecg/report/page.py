@@ -14,7 +14,13 @@ from openecg.files import read_tsv, written_aside
 from openecg.headline import tolerance_text
 from openecg.plots import training_curves
 from openecg.report.calibration import calibration_html, grid_html
-from openecg.report.checks import automatic_tables, pacing_tables, stage1_tables, stream_tables
+from openecg.report.checks import (
+    automatic_tables,
+    pacing_tables,
+    stage1_tables,
+    stream_tables,
+    time_tables,
+)
 from openecg.report.effects import effect_tables
 from openecg.report.parts import figure
 from openecg.report.strips import draw_strips
@@ -139,6 +145,7 @@ def write_report(
     ablation: list[Path],
     stage1: list[Path],
     timings: list[Path],
+    model_times: list[Path],
     pacing: list[Path],
     automatic: list[Path],
     frame_ms: float,
@@ -173,6 +180,8 @@ def write_report(
         The token streams beside published figures; none without streams. Only listed.
     timings : list of Path
         What the streams cost, for each data set. Only listed.
+    model_times : list of Path
+        What the models cost (``time-models``); none without models.
     pacing : list of Path
         Comparisons of the detectors of pacemaker spikes; none without the LUDB layout.
     automatic : list of Path
@@ -201,6 +210,7 @@ def write_report(
         "Token streams: scores, Q-loss, failures, time": ablation,
         "Token streams beside published figures": stage1,
         "Times of the token streams": timings,
+        "Times of the models": model_times,
         "Pacemaker spikes: records by detector, simulated spikes in time": pacing,
         "Scorer check": automatic,
         "Training histories, one row per epoch": histories,
@@ -213,6 +223,7 @@ def write_report(
         "Effects": effect_tables(effects),
         "Decoding grid": grid_html(grids),
         "Calibration": calibration_html(calibrations),
+        "Speed": time_tables(model_times),
         "Token streams": stream_tables(ablation),
         "Stage 1": stage1_tables(stage1),
         "Pacing": pacing_tables(pacing),

@@ -1,5 +1,8 @@
-"""The Transformer encoder that the frame classifiers share."""
+"""The Transformer encoder that the networks share."""
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,3 +52,13 @@ def encoder(
     return nn.Sequential(
         *(EncoderLayer(d_model, heads, feed_forward, dropout) for _ in range(layers))
     )
+
+
+def sinusoids(n: int, d_model: int) -> Tensor:
+    """Return the fixed positional encoding of Vaswani et al. 2017, section 3.5, shape (n, d)."""
+    place = torch.arange(n)[:, None]
+    rate = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
+    table = torch.zeros(n, d_model)
+    table[:, 0::2] = torch.sin(place * rate)
+    table[:, 1::2] = torch.cos(place * rate)[:, : d_model // 2]
+    return table

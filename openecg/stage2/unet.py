@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from openecg.stage2.encoder import encoder
+from openecg.stage2.encoder import encoder, sinusoids
 from openecg.stage2.network import Network, Output
 
 N_CLASSES = 4
 N_BOUNDARIES = 6
-MOST_TOKENS = 1024
 
 
 class Block(nn.Module):
@@ -88,7 +87,6 @@ class UNet(Network):
         )
         self.attention = None
         if attention_layers:
-            self.positions = nn.Parameter(torch.randn(1, MOST_TOKENS, channels[-1]) * 0.02)
             self.attention = encoder(
                 d_model=channels[-1],
                 layers=attention_layers,
@@ -124,7 +122,8 @@ class UNet(Network):
             passed.append(x)
         if self.attention is not None:
             tokens = x.transpose(1, 2)  # [B L, T, c]
-            tokens = self.attention(tokens + self.positions[:, : tokens.shape[1]])
+            places = sinusoids(tokens.shape[1], tokens.shape[2]).to(x.device)
+            tokens = self.attention(tokens + places)
             x = tokens.transpose(1, 2)
         for block, beside in zip(self.up, passed[-2::-1], strict=True):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2.0), beside], 1), n_leads)

@@ -1,11 +1,9 @@
 """The Transformer over patches of functional spec 5.2, with the regression head of 5.3."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from openecg.stage2.encoder import encoder
+from openecg.stage2.encoder import encoder, sinusoids
 from openecg.stage2.network import Network, Output
 
 N_CLASSES = 4
@@ -101,16 +99,6 @@ class PatchTransformer(Network):
         x = self.encoder(x)
         x = x.view(*lead_index.shape, *x.shape[1:])  # [B, L, T, d]
         return Output(self.head(x), None if self.offsets is None else self.offsets(x))
-
-
-def sinusoids(n: int, d_model: int) -> Tensor:
-    """Return the fixed positional encoding of Vaswani et al. 2017, section 3.5, shape (n, d)."""
-    place = torch.arange(n)[:, None]
-    rate = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
-    table = torch.zeros(n, d_model)
-    table[:, 0::2] = torch.sin(place * rate)
-    table[:, 1::2] = torch.cos(place * rate)[:, : d_model // 2]
-    return table
 
 
 build = PatchTransformer

@@ -48,7 +48,12 @@ def test_groups_are_of_rules_that_there_are_and_short() -> None:
     assert not any("localrule: True" in known[name] for name in slurm["groups"])
     alone = known.keys() - slurm["groups"].keys()
     submitted = {name for name in alone if "localrule: True" not in known[name]}
-    assert submitted == {"train", "time_streams", "write_report"}  # few jobs, or long ones
+    assert submitted == {
+        "train",
+        "time_streams",
+        "time_models",
+        "write_report",
+    }  # few jobs, or long ones
 
 
 def test_only_training_asks_for_a_gpu() -> None:

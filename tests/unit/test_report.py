@@ -82,6 +82,14 @@ def _ablation(path: Path) -> Path:
     return path
 
 
+def _model_times(path: Path) -> Path:
+    row = {"dataset": REAL, "system": "nk_dwt", "leads": 1, "n_timed": 24, "ms_per_lead": 30.0}
+    model = {"system": "F <b>&", "leads": 0, "ms_per_lead": 4.567, "share_of_nk_dwt": 0.1522}
+    rows = [row | {"share_of_nk_dwt": 1.0}, row | model | {"parameters": 1234567}]
+    write_tsv(pd.DataFrame(rows).astype({"parameters": "Int64"}), path)
+    return path
+
+
 def _pacing(path: Path) -> Path:
     record = {"detector": "coincidence_cv", "dataset": REAL, "leads": "II + V1", "fs_hz": 500}
     record |= {"group": "all", "n_found": 9, "n_paced": 10, "n_false": 1, "n_unpaced": 190}
@@ -187,6 +195,7 @@ def _write_inputs(root: Path) -> dict[str, Any]:
         "ablation": [_ablation(root / "metrics" / "ablation.tsv")],
         "stage1": [_stage1(root / "metrics" / "stage1.tsv")],
         "timings": [_listed(root / "timings" / f"{name}.tsv") for name in (REAL, MADE_UP)],
+        "model_times": [_model_times(root / "timings" / "models_ludb.tsv")],
         "pacing": [
             _pacing(root / "metrics" / f"pacing_{REAL}.tsv"),
             _timing(root / "metrics" / "pacing_timing.tsv"),
@@ -379,6 +388,12 @@ def _sources(page: str) -> list[str]:
     return re.findall(r'src="([^"]*)"', page)
 
 
+def test_models_are_timed_beside_neurokit(page: str) -> None:
+    speed = page[page.index('<section id="speed">') : page.index('<section id="token-streams">')]
+    assert "<td>all</td><td>1,234,567</td><td>4.57</td><td>0.152</td>" in speed
+    assert "24 leads of 10 s" in speed
+
+
 def test_curves_strips_and_rule_graph_are_embedded(page: str) -> None:
     figures = [base64.b64decode(source.partition(",")[2]) for source in _sources(page)]
     assert len(figures) == 1 + 1 + 3 + 1  # calibration, curves, strips, rules
@@ -409,6 +424,7 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     write_report(
         **inputs
         | {"histories": [], "ablation": [], "stage1": [], "timings": [], "pacing": []}
+        | {"model_times": []}
         | {"effects": [], "grids": [], "calibrations": []}
         | {"automatic": [], "predictions": untrained}
     )

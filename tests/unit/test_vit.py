@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from openecg.stage2.vit import build, sinusoids
+from openecg.stage2.encoder import sinusoids
+from openecg.stage2.vit import build
 
 MODEL: dict[str, Any] = {
     **{"d_model": 128, "layers": 8, "heads": 4, "feed_forward": 256, "dropout": 0.1},

@@ -38,6 +38,7 @@ AFTER_THE_ZIP = {
     "write_shard": 2,
     "write_tokens": 2,
     "time_streams": 1,
+    "time_models": 1,
     "predict_tokens": 1,
     "train": 1,
     "predict": 1,
