@@ -156,9 +156,8 @@ class Cluster:
         ports = _free_ports(5)
         etc = self.folder / "etc"
         (etc / "slurm.conf").write_text(SLURM_CONF.format(**known, ports=ports))
-        gres = "".join(
-            f"NodeName={node} Name=gpu File=/dev/null,/dev/zero,/dev/full\n" for node in NODES
-        )
+        gpus = "Name=gpu File=" + ",".join(f"/dev/{name}" for name in DEVICES)
+        gres = "".join(f"NodeName={node} {gpus}\n" for node in NODES)
         (etc / "gres.conf").write_text(gres)
         (etc / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (etc / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(**known, ports=ports))
