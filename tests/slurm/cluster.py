@@ -72,10 +72,10 @@ AccountingStoreFlags=job_comment
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 NodeName=DEFAULT CPUs=8 RealMemory=64000 Gres=gpu:6
-NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Weight=2 Feature=stays
-NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Weight=1
-PartitionName=cpu Nodes=node1,node2 Default=YES State=UP
-PartitionName=gpu Nodes=node1,node2 State=UP
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Feature=stays
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Feature=dies
+PartitionName=cpu Nodes=node1,node2 Default=YES LLN=YES State=UP
+PartitionName=gpu Nodes=node1,node2 LLN=YES State=UP
 """
 
 SLURMDBD_CONF = """\

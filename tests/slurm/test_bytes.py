@@ -11,7 +11,7 @@ from tests.workflow.conftest import LEFT_BEHIND, ROOT
 from tests.workflow.same import digests
 
 FIELDS = (
-    "JobID%5,Comment%43,Partition%4,NodeList%6,ReqTRES%46,Timelimit%9,Start%19,Elapsed%8,State%9"
+    "JobID%5,Comment%42,Partition%4,NodeList%6,ReqTRES%46,Timelimit%9,Start%19,Elapsed%8,State%9"
 )
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class Place:
 
     def went_on(self) -> bool:
         """Tell whether the last training went on from what another one had kept."""
-        return "goes on after" in (self.folder / LOG).read_text()
+        log = self.folder / LOG
+        return log.exists() and "goes on after" in log.read_text()
 
     def stopped(self) -> bool:
         """Tell whether a training stopped by itself, before SLURM's log of it is deleted."""
@@ -82,7 +84,8 @@ def let_time_run_out(place: Place) -> list[str]:
     os.kill(training, signal.SIGSTOP)  # or it would end before SLURM looks at the time
     place.cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=2")
     run.wait_for(lambda: warned(training))
-    os.kill(training, signal.SIGCONT)
+    with suppress(ProcessLookupError):
+        os.kill(training, signal.SIGCONT)
     run.succeed()
     assert place.stopped()
     assert place.went_on()
@@ -90,17 +93,22 @@ def let_time_run_out(place: Place) -> list[str]:
 
 
 def warned(process: int) -> bool:
-    """Tell whether a SIGTERM waits for a stopped process."""
-    status = Path(f"/proc/{process}/status").read_text()
+    """Tell whether a SIGTERM waits for a stopped process, or has reached it."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
     pending = re.findall(r"^(?:SigPnd|ShdPnd):\t(\w+)$", status, re.M)
     return any(int(mask, 16) & 1 << signal.SIGTERM - 1 for mask in pending)
 
 
 def kill_node(place: Place) -> list[str]:
-    run = place.start()
+    run = place.start(SBATCH_CONSTRAINT="dies")
     _, node = place.training(run)
-    assert node == "node2", "other faults need node1"
     place.cluster.kill_node(node)
+    features = "stays,dies"  # so that the other node may take the job
+    place.cluster.run("scontrol", "update", "NodeName=node1", f"AvailableFeatures={features}")
+    place.cluster.run("scontrol", "update", "NodeName=node1", f"ActiveFeatures={features}")
     run.succeed()
     assert place.went_on()
     return place.states(run)
