@@ -9,6 +9,7 @@ import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from openecg.errors import STORAGE_ERRORS, ConfigError, DataError
+from openecg.made import made_by
 
 STEPS = {
     "simulate": "openecg.simulate:simulate",
@@ -95,8 +96,13 @@ def main(argv: list[str]) -> int:
     told = "show: %(message)s" if argv[0] == SHOW else LOG_FORMAT
     logging.basicConfig(level="INFO", format=told)
     logging.captureWarnings(True)
+    options = vars(parser.parse_args(argv[1:]))
     try:
-        func(**vars(parser.parse_args(argv[1:])))
+        if argv[0] == SHOW:
+            func(**options)
+        else:
+            with made_by(argv[0], func, options):
+                func(**options)
     except (ConfigError, DataError) as error:
         logging.getLogger("openecg").error("%s", error)
         return 1

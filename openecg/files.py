@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from openecg.errors import STORAGE_ERRORS, DataError
+from openecg.made import NOTE, current_note, metadata_path, table_metadata
 
 
 @contextmanager
@@ -44,7 +45,10 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_parquet(table: pa.Table, path: Path, *, row_group_rows: int = 256) -> None:
-    """Write ``table`` as zstd Parquet, whole or not at all."""
+    """Write ``table`` as zstd Parquet, whole or not at all, with what made it in its schema."""
+    if current_note():
+        notes = table.schema.metadata or {}
+        table = table.replace_schema_metadata(notes | {NOTE: current_note()})
     with written_aside(path) as aside:
         pq.write_table(table, aside, compression="zstd", row_group_size=row_group_rows)
 
@@ -85,9 +89,15 @@ def list_values(cell: Any) -> npt.NDArray[Any]:
 
 
 def write_tsv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as TSV with six significant digits, whole or not at all."""
+    """Write a table as TSV with six significant digits, whole or not at all.
+
+    What made it stands beside it, in `openecg.made.metadata_path`, which is written first.
+    """
     with written_aside(path) as aside:
         frame.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+        if current_note():
+            with written_aside(metadata_path(path)) as beside:
+                beside.write_text(table_metadata(path, aside))
 
 
 def read_tsv(path: Path) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet, read_tsv
+from openecg.made import NOTE, note_of
 from openecg.parquet_text import kind_of, record_lines, table_lines
 from openecg.table_text import GAP, aligned, cut, cut_left, metric_table, wrapped
 
@@ -136,7 +137,26 @@ def describe(
             title, body = _text(path, text, rows or MOST_LINES, width)
     if where and not is_table:
         raise ConfigError(f"{path}: where chooses rows of TSV tables, which this is not")
-    return [cut_left(str(path), width), *wrapped(title, width), "", *body]
+    made = [] if record is not None else made_lines(note_of(path), width)
+    return [cut_left(str(path), width), *wrapped(title, width), "", *body, *made]
+
+
+def made_lines(note: Mapping[str, Any], width: int) -> list[str]:
+    """Say what made a file, as `openecg.made.note_of` gives it; nothing where nothing is noted."""
+    if not note:
+        return []
+    data = note["data"].items()
+    told = {
+        "step": note["step"],
+        "commit": f"{note['commit']}, code {note['code']}",
+        "data": ", ".join(f"{name} (sha256 {sha256[:12]})" for name, sha256 in data) or "none",
+        "versions": ", ".join(f"{name} {number}" for name, number in note["versions"].items()),
+        "options": json.dumps(note["options"]),
+    }
+    lines = ["", "made by"]
+    for name, text in told.items():
+        lines += wrapped(f"{GAP}{name}: {text}", width, 2 * GAP)
+    return lines
 
 
 def _safetensors(path: Path, most: int, width: int) -> list[str]:
@@ -157,6 +177,7 @@ def _safetensors(path: Path, most: int, width: int) -> list[str]:
         except ValueError:
             content = text
         if isinstance(content, dict):
+            content.pop(NOTE, None)
             inside = [GAP + line for line in _yaml_lines(content, width - len(GAP))]
             lines += [cut(f"{name}:", width), *inside, ""]
         else:

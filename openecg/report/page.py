@@ -1,5 +1,6 @@
 """One self-contained page with the metric tables, curves, strips and rule graph of a run."""
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import pandas as pd
 from openecg.datasets import SIMULATED
 from openecg.files import read_tsv, written_aside
 from openecg.headline import tolerance_text
+from openecg.made import current_note
 from openecg.plots import training_curves
 from openecg.report.calibration import calibration_html, grid_html
 from openecg.report.checks import (
@@ -236,6 +238,7 @@ def write_report(
             small=True,
         ),
         "Where each table lies": _places(sources, report.parent),
+        "Made by": made_html(current_note()),
         "How to read": HOW_TO_READ.format(
             frame_ms=f"{frame_ms:g}", tolerances=tolerance_text(), simulated=SIMULATED
         ),
@@ -284,6 +287,21 @@ def _curves_html(histories: dict[str, pd.DataFrame]) -> str:
         "Loss and frame F1 on the tuning records, which come from the training side. A ring marks "
         f"the epoch with the best mean F1. {epochs}.",
     )
+
+
+def made_html(note: str) -> str:
+    """Say which commit, data and packages made the page; nothing where that is not noted."""
+    if not note:
+        return ""
+    made = json.loads(note)
+    told = {
+        "Commit": f"{made['commit']}, code {made['code']}",
+        "Data": "; ".join(f"{name}: sha256 {sha256}" for name, sha256 in made["data"].items()),
+        "Versions": ", ".join(f"{name} {number}" for name, number in made["versions"].items()),
+    }
+    items = "".join(f"<li>{name}: {escape(text)}</li>\n" for name, text in told.items())
+    each = "<p>Of any other file, <code>python -m openecg show PATH</code> tells the same.</p>"
+    return f"<ul>{items}</ul>{each}"
 
 
 def _places(sources: dict[str, list[Path]], folder: Path) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import written_aside
+from openecg.made import NOTE, current_note
 from openecg.stage2.engine import build_model
 from openecg.stage2.losses import CLASSES
 from openecg.stage2.network import Network
@@ -69,7 +70,12 @@ class Origin:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
-    """Write tensors and a JSON object, whole or not at all; equal content gives equal bytes."""
+    """Write tensors and a JSON object, whole or not at all; equal content gives equal bytes.
+
+    What made the file is noted in it, if a step is being run; `read_tensors` leaves that out.
+    """
+    if current_note():
+        content = {**content, NOTE: json.loads(current_note())}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {KEY: json.dumps(content, sort_keys=True)}
     with written_aside(path) as aside:
@@ -96,6 +102,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DataError(f"{path}: openecg metadata is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: no openecg metadata; found {sorted(metadata)}")
+    content.pop(NOTE, None)
     return tensors, content
 
 

@@ -12,9 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from openecg.errors import DataError
 from openecg.files import write_tsv
+from openecg.made import made_by
 from openecg.numbers import tabulate_numbers
 from openecg.report.page import write_report
 from openecg.report.strips import choose_strips
@@ -503,3 +505,12 @@ def test_no_more_strips_than_leads() -> None:
     assert chosen["why"].str.startswith("another lead or window").sum() == 4
     assert choose_strips(_errors(a=2), 0).empty
     assert choose_strips(_errors(), 12).empty
+
+
+def test_the_page_says_what_made_it(page: str, inputs: dict[str, Any]) -> None:
+    assert "Made by" not in page  # written by no step
+    with made_by("write-report", write_report, {"frame_ms": 20.0}):
+        write_report(**inputs)
+    written = inputs["report"].read_text()
+    assert "<h2>Made by</h2>" in written
+    assert f"torch {torch.__version__}" in written
