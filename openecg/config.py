@@ -80,6 +80,10 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         _check_decoding(name, config["decodings"])
     for key in ("train", "cross_validation.systems", "tuning.systems"):
         _check_systems(key, config, schema["$defs"]["models"])
+    for name in config["own_seeds"]:
+        if name not in config["settings"]:
+            known = _unknown(name, list(config["settings"]))
+            raise ConfigError(f"config, own_seeds: unknown setting {known}")
     for name in config["decoding_grid"]:
         if name not in config["tuning"]["systems"]:
             raise ConfigError(

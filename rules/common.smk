@@ -180,9 +180,14 @@ def all_tokens():
     )
 
 
+def trained_seeds(system):
+    """Seeds that the setting of a model is trained with."""
+    return config["own_seeds"].get(setting_of(system), config["seeds"])
+
+
 def seeds_of(system):
     """Seeds of a model; an ensemble is one model of all of them."""
-    return ["all"] if decoding_of(system)["ensemble"] else config["seeds"]
+    return ["all"] if decoding_of(system)["ensemble"] else trained_seeds(system)
 
 
 def all_checkpoints(name):
@@ -193,7 +198,7 @@ def all_checkpoints(name):
             for scope in SCOPES
             for system in systems(scope)
             for scheme in schemes(scope)
-            for seed in config["seeds"]
+            for seed in trained_seeds(system)
         }
     )
 
@@ -215,11 +220,10 @@ def probabilities(scope, system, dataset, seeds):
 def timed_models():
     """Paths of one model of each setting that is scored on held-out records."""
     names = dict.fromkeys(setting_of(system) for system in systems(HELD_OUT))
-    return expand(
-        "results/checkpoints/{setting}/seed{seed}/model.safetensors",
-        setting=names,
-        seed=config["seeds"][0],
-    )
+    return [
+        f"results/checkpoints/{name}/seed{trained_seeds(name)[0]}/model.safetensors"
+        for name in names
+    ]
 
 
 def all_timings():
@@ -230,8 +234,9 @@ def all_timings():
 
 def probabilities_of(wildcards):
     """Paths of the probabilities that are decoded to the predictions of a model."""
-    seeds = config["seeds"] if wildcards.seed == "all" else [wildcards.seed]
-    return probabilities(wildcards.scope, wildcards.system, wildcards.dataset, seeds)
+    system, seed = wildcards.system, wildcards.seed
+    seeds = trained_seeds(system) if seed == "all" else [seed]
+    return probabilities(wildcards.scope, system, wildcards.dataset, seeds)
 
 
 def predictions_of(scope, system, dataset):
@@ -257,7 +262,7 @@ def probabilities_in(scope, wildcards):
         scope,
         wildcards.system,
         lambda dataset: probabilities(
-            scope, wildcards.system, dataset, config["seeds"]
+            scope, wildcards.system, dataset, trained_seeds(wildcards.system)
         ),
     )
 
@@ -275,7 +280,7 @@ def shards_in(scope, wildcards):
 
 def calibrated():
     """Models of the held-out records whose waves lie where their most probable labels do."""
-    moving = ("min_run_ms", "p_off_shift_ms", "trim_p_sd", "refine")
+    moving = ("label_ms", "min_run_ms", "p_off_shift_ms", "trim_p_sd", "refine")
     return [
         system
         for system in systems(HELD_OUT)

@@ -1,7 +1,7 @@
 """Turn the probabilities of a model into frames and waves."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,7 @@ def decode_windows(
     DataError
         If the labels do not fill the frames, or the decoding needs offsets that are not there.
     """
+    windows = joined(windows, how.label_ms) if how.label_ms else windows
     per_frame = round(frame_ms / windows.label_ms)
     if abs(per_frame * windows.label_ms - frame_ms) > 1e-9:
         raise DataError(
@@ -169,6 +170,39 @@ def decode_windows(
     table |= dict(zip(("wave_kind", "on_ms", "off_ms"), columns, strict=True))
     table |= {"system": [system] * len(labels), "seed": [seed] * len(labels)}
     return pa.table(table, schema=PREDICTION_SCHEMA)
+
+
+def joined(windows: Probabilities, label_ms: float) -> Probabilities:
+    """Join labels to longer ones.
+
+    Parameters
+    ----------
+    windows : Probabilities
+    label_ms : float
+        Length of the new labels in ms: a multiple of that of the old.
+
+    Returns
+    -------
+    Probabilities
+        With the mean probability of the labels in each new one, and the offsets of the first of
+        them, which begins where the new one does. A rest at the end is dropped.
+
+    Raises
+    ------
+    DataError
+        If old labels do not fill new ones.
+    """
+    n = round(label_ms / windows.label_ms)
+    if n < 1 or abs(n * windows.label_ms - label_ms) > 1e-9:
+        raise DataError(
+            f"{windows.path}: labels of {windows.label_ms:g} ms do not fill labels of "
+            f"{label_ms:g} ms"
+        )
+    rows, labels, width = windows.classes.shape
+    whole = labels // n * n
+    classes = windows.classes[:, :whole].reshape(rows, -1, n, width).mean(axis=2)
+    offsets = windows.offsets[:, :whole:n]
+    return replace(windows, label_ms=label_ms, classes=classes, offsets=offsets)
 
 
 def decode_labels(

@@ -20,6 +20,7 @@ class Decoding:
 
     leads: int
     ensemble: bool
+    label_ms: float
     min_run_ms: float
     merge_gap_ms: float
     min_wave_ms: float

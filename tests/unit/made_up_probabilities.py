@@ -10,8 +10,14 @@ import pyarrow.parquet as pq
 from openecg.probabilities import PROBABILITY_SCHEMA
 
 PLAIN: dict[str, Any] = {
-    **{"leads": 0, "ensemble": False, "min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 0},
-    **{"min_p_share": 0, "p_share_of": "record"},
+    **{"leads": 0, "ensemble": False, "label_ms": 0},
+    **{
+        "min_run_ms": 0,
+        "merge_gap_ms": 0,
+        "min_wave_ms": 0,
+        "min_p_share": 0,
+        "p_share_of": "record",
+    },
     **{"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 0, "refine": []},
 }
 LABEL_MS, N_LABELS = 20.0, 40

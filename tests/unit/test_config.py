@@ -56,6 +56,8 @@ def test_shipped_configs_pass(overlay: str) -> None:
         ("streams.dwt.pacer", "none", "streams.dwt.pacer"),
         ("streams.dwt.metod", "dwt", "did you mean 'method'"),
         ("seeds", [-1], "seeds.0"),
+        ("own_seeds", {"F_simulatd": [1]}, "own_seeds: unknown setting 'F_simulatd'; did you mean"),
+        ("own_seeds", {"F_simulated": []}, "own_seeds.F_simulated"),
         ("decoding_grid", ["F_simulated"], "'F_simulated' is not in tuning.systems"),
         ("specs.ludb.layout", "ludbx", "did you mean 'ludb'"),
         ("specs.ludb.simulate", {"records": 5, "seed": 1}, "specs.ludb"),

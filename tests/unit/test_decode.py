@@ -3,12 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet
 from openecg.predictions import PREDICTION_SCHEMA
-from openecg.stage2.decode import coarser, decode
+from openecg.stage2.decode import Probabilities, coarser, decode, joined
 from openecg.stage2.decoding import Decoding, resolve_decoding
 from tests.unit.made_up_probabilities import PLAIN, written
 from tests.unit.made_up_shards import shard_rows, write_rows
@@ -84,6 +85,21 @@ def test_each_option_reaches_its_step(
         assert found["off_ms"][0] == 216
         return
     assert found[column] == wanted
+
+
+def test_labels_are_joined_by_their_mean_probability() -> None:
+    classes = np.zeros((1, 11, 4), dtype=np.float32)
+    classes[0, :3, 1], classes[0, 3:5, 2], classes[0, 5:, 3] = 0.4, 1.0, 0.7
+    offsets = np.arange(66, dtype=np.float32).reshape(1, 11, 6)
+    windows = Probabilities(
+        Path("p.parquet"), pd.DataFrame(index=[0]), 4.0, 250.0, classes, offsets
+    )
+    found = joined(windows, 20.0)
+    assert found.label_ms == 20
+    np.testing.assert_allclose(found.classes[0], [[0, 0.24, 0.4, 0], [0, 0, 0, 0.7]], rtol=1e-6)
+    np.testing.assert_array_equal(found.offsets[0], offsets[0, [0, 5]])
+    with pytest.raises(DataError, match="labels of 4 ms do not fill labels of 10 ms"):
+        joined(windows, 10.0)
 
 
 def test_rare_p_waves_are_dropped_by_record_or_by_lead(tmp_path: Path) -> None:
