@@ -34,8 +34,11 @@ OPTIONS := $(if $(findstring --resources,$(ARGS)),$(subst --resources ,--resourc
 
 # ARGS that make no report, after which there is no headline: dry runs, what only prints, targets.
 RULES := $(shell sed -n 's/^rule \([a-z0-9_]*\):.*/\1/p' Snakefile rules/*.smk)
-PARTIAL := $(filter -n% --dry-run --dryrun --dag --rulegraph --filegraph --summary --unlock,$(ARGS)) \
-  $(filter results/% resources/% $(filter-out all write_report,$(RULES)),$(ARGS))
+# What follows these options is no target.
+OWN := $(shell printf '%s' ' $(ARGS)' | sed -E 's/ (-R|-O|--forcerun|--omit-from|--allowed-rules|--until|-U)(( |=)[^ -][^ ]*)+//g')
+PARTIAL := $(filter -n% --dry-run --dryrun --dag --rulegraph --filegraph --summary --unlock --list% \
+  --lint --touch --delete-% --cleanup-% --report% -U --until,$(ARGS)) \
+  $(filter results/% resources/% $(filter-out all write_report,$(RULES)),$(OWN))
 
 STAMP := $(VENV)/.installed
 SLURM_STAMP := $(VENV)/.installed-slurm

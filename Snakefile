@@ -36,7 +36,7 @@ onstart:
 
 
 rule all:
-    """Everything, up to the report; a file that was deleted on the way is made again."""
+    """Everything, up to the report; of deleted files, those named here are made again."""
     default_target: True
     input:
         rules.write_report.output,

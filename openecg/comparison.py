@@ -20,8 +20,8 @@ def reference_of(system: str, scored: Collection[str], settings: Mapping[str, An
     Returns
     -------
     str
-        The same setting without a decoding, else the nearest setting that it is based on, with the
-        same decoding; ``""`` if none of them is scored.
+        The same setting as it decodes itself, else the nearest setting that it is based on, as that
+        one decodes itself or with the same ``+DECODING``; ``""`` if none of them is scored.
     """
     setting, plus, decoding = system.partition("+")
     nearest = [setting] if plus else []

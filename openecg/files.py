@@ -1,4 +1,4 @@
-"""Write outputs whole or not at all, with equal bytes for equal content."""
+"""Write outputs whole or not at all; equal content, made alike, gives equal bytes."""
 
 import os
 import secrets

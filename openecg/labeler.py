@@ -14,7 +14,7 @@ from openecg.delineate import Delineation
 
 # A Q in the symbols of a stream, also one that pacer spikes cut.
 Q_RUN = re.compile(b"%c(?:%c%c)*" % (vocab.ID_Q, vocab.ID_PACER_SPIKE, vocab.ID_Q))
-WIDE_QRS_MS = 120.0  # the usual limit of a normal QRS; shared facts, section 2.2
+WIDE_QRS_MS = 120.0  # the usual limit of a normal QRS; functional-spec.md, section 2.2
 
 
 class Labels(NamedTuple):

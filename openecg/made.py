@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
+from openecg.datasets import LAYOUTS
 from openecg.provenance import code_hash
 
 NOTE = "made_by"
+KEYS = {"step", "options", "commit", "code", "data", "versions"}
 PACKAGES = (
     "openecg-pipeline",
     "neurokit2",
@@ -46,19 +48,21 @@ def made_by(
     step : str
         Name of the step.
     function : function
-        What it calls; the code of its module, and of all that this imports, is hashed.
+        What it calls; the code of its module, and of all that this imports, is hashed, and that of
+        the layout in ``options``. An architecture is hashed in the ``code`` of the checkpoint.
     options : mapping
         What it is called with. Paths of files that are there are its inputs; those of other files
         say nothing of the content and are left out.
     """
     paths = [path for value in options.values() for path in _paths(value)]
     plain = {name: value for name, value in options.items() if not _paths(value)}
+    layouts = [f"openecg.datasets.{name}" for name in LAYOUTS if options.get("layout") == name]
     token = _current.set(
         {
             "step": step,
             "options": {name: _parsed(value) for name, value in plain.items() if value != []},
             "commit": commit_of(Path(__file__).parent),
-            "code": code_hash(function.__module__),
+            "code": code_hash(function.__module__, *layouts),
             "data": data_of([path for path in paths if path.is_file()]),
             "versions": versions(),
         }
@@ -113,7 +117,7 @@ def note_of(path: Path) -> dict[str, Any]:
         content = content.get(NOTE, {}) if isinstance(content, dict) else {}
     elif path.suffix != ".parquet" and content:
         content = content.get(NOTE, {}) if content.get("sha256") == _sha256(path) else {}
-    return content if isinstance(content, dict) else {}
+    return content if isinstance(content, dict) and content.keys() >= KEYS else {}
 
 
 def metadata_path(table: Path) -> Path:

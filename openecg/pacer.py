@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, filtfilt, find_peaks
 
-# Detector 1.0 of the reference system: shared facts, section 2.3.
+# Detector 1.0 of the reference system: functional-spec.md, section 2.3.
 HIGH_PASS_HZ = 80.0
 FILTER_ORDER = 4
 SIGMAS = 5.0

@@ -303,6 +303,23 @@ def _prediction_row(row: dict[str, Any]) -> tuple[str, str]:
     return wave_characters(kind, on.astype(np.float64), off.astype(np.float64)), _waves(row)
 
 
+def _probability_facts(table: pa.Table) -> Facts:
+    """Count the labels of each class that is the most probable."""
+    classes = _flat(table, "probabilities").reshape(-1, len(KINDS) + 1).argmax(axis=1)
+    names = {**KINDS, OTHER: "none"}
+    shares = [f"{100 * np.mean(classes == k):.1f} % {name}" for k, name in names.items()]
+    lengths = ", ".join(f"{ms:g}" for ms in pc.unique(table["label_ms"]).to_pylist())
+    return [("labels", f"of {lengths} ms"), ("likeliest", ", ".join(shares))]
+
+
+def _probability_row(row: dict[str, Any]) -> tuple[str, str]:
+    """Print the most probable class, and say how sure the model is of it."""
+    probable = np.array(row["probabilities"], dtype=np.float32).reshape(-1, len(KINDS) + 1)
+    classes = probable.argmax(axis=1).astype(np.uint8)
+    said = f"mean probability of the likeliest class {probable.max(axis=1).mean():.3f}"
+    return class_characters(classes, frame_ms=row["label_ms"]), said
+
+
 def _waves(row: dict[str, Any]) -> str:
     return ", ".join(f"{row['wave_kind'].count(k)} {name}" for k, name in KINDS.items())
 
@@ -403,7 +420,13 @@ KINDS_OF_TABLE = (
         _shard_row,
     ),
     Kind(
-        "Predictions: what a system found on the held-out records",
+        "Probabilities: what a model makes of each label of the records it did not learn from",
+        frozenset({*STRIP_KEYS, "window", "system", "label_ms", "probabilities"}),
+        _probability_facts,
+        _probability_row,
+    ),
+    Kind(
+        "Predictions: what a system found on the records that it is scored on",
         frozenset({*STRIP_KEYS, "window", "system", "wave_kind", "on_ms", "off_ms"}),
         _prediction_facts,
         _prediction_row,

@@ -39,7 +39,7 @@ def load_published() -> pd.DataFrame:
     ``inner_6s`` the first and the last 2 s; ``unstated`` is what the source does not say. Split
     ``own`` is the source's own choice of records. The boundary rows of functional-spec.md 10 stand
     under ``annotated_span_unexcused``, because that section names no excuse for waves of which one
-    end is marked, and issue 5 says that its figures of the same systems have none.
+    end is marked, and figures that the maintainers measured again of the same systems have none.
     """
     known = read_tsv(PUBLISHED).fillna({"tolerance": ""})
     return known.assign(system=known["system"].map(called_here))

@@ -80,7 +80,7 @@ def grid_html(paths: Sequence[Path]) -> str:
                 f"{count(rows['n_records'], 'record')}, mean of {count(rows['n_seeds'], 'seed')}, "
                 f"in brackets 95 % intervals from {count(rows['bootstrap'], 'bootstrap resample')} "
                 "of the records. Runs that are too short are absorbed as in openecg 0.1.0; short "
-                "waves are dropped."
+                "and rare waves are dropped."
             )
             html += f"<h3>{escape(title)}</h3>\n" + html_table(caption, head, body)
     return html
@@ -90,7 +90,9 @@ def _cleaning(row: "pd.Series[float]") -> str:
     """Name a cleaning."""
     if row["min_run_ms"]:
         return f"runs under {row['min_run_ms']:g} ms, gaps under {row['merge_gap_ms']:g} ms"
-    return f"waves under {row['min_wave_ms']:g} ms" if row["min_wave_ms"] else "none"
+    short = f"waves under {row['min_wave_ms']:g} ms" if row["min_wave_ms"] else ""
+    rare = f"fewer P than {row['min_p_share']:g} of the QRS" if row["min_p_share"] else ""
+    return ", ".join(filter(None, (short, rare))) or "none"
 
 
 def _with_interval(row: "pd.Series[float]", name: str) -> str:

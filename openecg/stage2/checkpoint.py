@@ -72,7 +72,8 @@ class Origin:
 def write_tensors(tensors: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
     """Write tensors and a JSON object, whole or not at all; equal content gives equal bytes.
 
-    What made the file is noted in it, if a step is being run; `read_tensors` leaves that out.
+    What made the file is noted in it, if a step is being run, commit and versions among it;
+    `read_tensors` leaves that out.
     """
     if current_note():
         content = {**content, NOTE: json.loads(current_note())}

@@ -3,10 +3,8 @@
 from torch import Tensor, nn
 
 from openecg.stage2.encoder import encoder
-from openecg.stage2.network import Network, Output
+from openecg.stage2.network import N_CLASSES, N_LEADS, Network, Output
 
-N_CLASSES = 4
-N_LEADS = 12
 STEM_CHANNELS = 32
 
 

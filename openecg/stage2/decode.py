@@ -25,6 +25,7 @@ from openecg.stage2.decoders import (
     trim_p,
 )
 from openecg.stage2.decoding import DOUBLE_COUNTED, NO_OFFSETS, OF_RECORD, Decoding
+from openecg.stage2.network import N_CLASSES
 from openecg.stage2.training_set import list_matrix
 from openecg.waves import BOUNDARIES, KINDS
 
@@ -35,7 +36,6 @@ Times = npt.NDArray[np.float64]
 
 KEYS = ["dataset", "record_id", "lead", "window"]
 RECORD = ["dataset", "record_id", "window"]
-N_CLASSES = len(KINDS) + 1
 ALL_SEEDS = "all"  # the seed of an ensemble
 
 

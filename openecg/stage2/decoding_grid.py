@@ -32,9 +32,11 @@ log = logging.getLogger(__name__)
 MIN_RUN_MS = (20, 40, 60, 80, 100, 120)
 MERGE_GAP_MS = (100, 200, 300, 400)
 MIN_WAVE_MS = (0, 20, 40, 60)
+MIN_P_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5)
 SCORED = (FULL_WINDOW, ANNOTATED_SPAN)
 COLUMNS = [
-    *("system", "dataset", "split", "min_run_ms", "merge_gap_ms", "min_wave_ms", "protocol"),
+    *("system", "dataset", "split", "min_run_ms", "merge_gap_ms", "min_wave_ms"),
+    *("min_p_share", "protocol"),
     *(f"macro_{tolerance}{end}" for tolerance in TOLERANCES for end in ("", "_lo", "_hi")),
     *("n_records", "n_seeds", "bootstrap"),
 ]
@@ -72,9 +74,10 @@ def score_decoding_grid(
         Seed of the resampling.
     table : Path
         TSV: for each data set and protocol a row for each ``min_run_ms`` and ``merge_gap_ms``
-        (cleaned as openecg 0.1.0 does) and for each ``min_wave_ms`` (shorter waves are dropped):
-        mean F1 of the boundaries, ``macro_martinez`` and ``macro_150ms``, the mean over seeds, with
-        its 95 % interval ``_lo _hi``.
+        (cleaned as openecg 0.1.0 does), for each ``min_wave_ms`` (shorter waves are dropped) and
+        for each ``min_p_share`` (rare P waves are dropped; short waves as by ``decoding``): mean F1
+        of the boundaries, ``macro_martinez`` and ``macro_150ms``, the mean over seeds, with its
+        95 % interval ``_lo _hi``.
 
     Raises
     ------
@@ -111,9 +114,11 @@ def cleanings(base: Decoding) -> Iterator[Decoding]:
     base : Decoding
         Whose other values stay.
     """
-    bare = replace(base, min_run_ms=0, merge_gap_ms=0, min_wave_ms=0)
+    bare = replace(base, min_run_ms=0, merge_gap_ms=0, min_wave_ms=0, min_p_share=0)
     for min_wave_ms in MIN_WAVE_MS:
         yield replace(bare, min_wave_ms=min_wave_ms)
+    for min_p_share in MIN_P_SHARE:
+        yield replace(bare, min_wave_ms=base.min_wave_ms, min_p_share=min_p_share)
     for min_run_ms, merge_gap_ms in product(MIN_RUN_MS, MERGE_GAP_MS):
         yield replace(bare, min_run_ms=min_run_ms, merge_gap_ms=merge_gap_ms)
 

@@ -4,6 +4,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from openecg.leads import LEADS
+from openecg.waves import BOUNDARIES, KINDS
+
+N_CLASSES = len(KINDS) + 1
+N_BOUNDARIES = len(BOUNDARIES)
+N_LEADS = len(LEADS)
+
 
 class Output(NamedTuple):
     """Result of a network on B items of L leads, in T labels of equal length.

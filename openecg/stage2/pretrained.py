@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from openecg.errors import ConfigError
-from openecg.stage2.network import Network, Output
+from openecg.stage2.network import N_CLASSES, Network, Output
 
-N_CLASSES = 4
-N_LEADS = 12
 SAMPLES_PER_LABEL = 5
 LINEAR_PROBE = "linear_probe"
 FINE_TUNE = "fine_tune"

@@ -13,7 +13,6 @@ from openecg.files import written_aside
 
 Values = TypeVar("Values")
 
-ONE_LEAD = "one"
 ANY_LEADS = "any"
 BEST = "best"
 LAST = "last"

@@ -18,9 +18,8 @@ from torch.nn import functional
 
 from openecg.errors import ConfigError
 from openecg.stage2.encoder import EncoderLayer
-from openecg.stage2.network import Network
+from openecg.stage2.network import N_LEADS, Network
 from openecg.stage2.pretrained import (
-    N_LEADS,
     PretrainedClassifier,
     interpolation,
     label_centres,

@@ -17,13 +17,13 @@ from openecg.errors import DataError
 from openecg.files import read_parquet
 from openecg.selection import learnt_rows
 from openecg.signals import z_score
+from openecg.stage2.network import N_LEADS
 from openecg.stage2.targets import Marks, stack_marks, strip_marks
 
 log = logging.getLogger(__name__)
 
 KEYS = ("dataset", "record_id", "lead", "window", "split")
 MARKS = ("wave_kind", "on_ms", "peak_ms", "off_ms", "native_fs_hz", "native_samples")
-N_LEADS = 12
 
 Select = Callable[[npt.NDArray[np.str_], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 

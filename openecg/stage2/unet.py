@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from openecg.stage2.encoder import encoder, sinusoids
-from openecg.stage2.network import Network, Output
-
-N_CLASSES = 4
-N_BOUNDARIES = 6
+from openecg.stage2.network import N_BOUNDARIES, N_CLASSES, Network, Output
 
 
 class Block(nn.Module):

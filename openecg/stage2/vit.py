@@ -4,11 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from openecg.stage2.encoder import encoder, sinusoids
-from openecg.stage2.network import Network, Output
+from openecg.stage2.network import N_BOUNDARIES, N_CLASSES, N_LEADS, Network, Output
 
-N_CLASSES = 4
-N_BOUNDARIES = 6
-N_LEADS = 12
 MOST_PATCHES = 512
 
 

@@ -51,8 +51,9 @@ def grid(
 def test_every_cleaning_is_scored_by_both_protocols(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
     table = grid(tmp_path, shards, said(shards, split="tuning"))
-    assert len(table) == 2 * (6 * 4 + 4)
-    assert not table.duplicated(["protocol", "min_run_ms", "merge_gap_ms", "min_wave_ms"]).any()
+    assert len(table) == 2 * (6 * 4 + 4 + 5)
+    names = ["min_run_ms", "merge_gap_ms", "min_wave_ms", "min_p_share"]
+    assert not table.duplicated(["protocol", *names]).any()
     assert set(table["split"]) == {"tuning"}
     plain = table[(table["min_run_ms"] == 0) & (table["min_wave_ms"] == 0)]
     assert (plain[["macro_martinez", "macro_150ms"]] > 0.99).all().all()
@@ -65,6 +66,7 @@ def test_dropping_short_waves_pays_where_short_waves_are_wrong(tmp_path: Path) -
     shards = shard_rows(records=4)
     table = grid(tmp_path, shards, with_a_spurious_p(shards))
     span = table[(table["protocol"] == "annotated_span") & (table["min_run_ms"] == 0)]
+    span = span[span["min_p_share"] == 0]
     macro = span.set_index("min_wave_ms")["macro_martinez"]
     assert macro[0] == macro[20] < macro[40]
 

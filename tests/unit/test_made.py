@@ -81,6 +81,7 @@ def test_a_table_that_was_edited_has_lost_its_note(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x00" * 40, b"not json"])
 def test_a_damaged_file_has_no_note(tmp_path: Path, content: bytes) -> None:
+    write_tensors({}, {"made_by": {"step": 1}}, tmp_path / "foreign.safetensors")
     for name in ("a.parquet", "a.safetensors", "a.tsv", "a.tsv-metadata.json"):
         (tmp_path / name).write_bytes(content)
     for path in tmp_path.iterdir():

@@ -150,10 +150,20 @@ def _calibration(path: Path) -> Path:
 
 def _grid(path: Path) -> Path:
     row = {"system": ODD, "dataset": REAL, "split": "tuning", "protocol": "annotated_span"}
-    row |= {"min_run_ms": 60, "merge_gap_ms": 200, "min_wave_ms": 0, "macro_martinez": 0.9123}
+    row |= {
+        "min_run_ms": 60,
+        "merge_gap_ms": 200,
+        "min_wave_ms": 0,
+        "min_p_share": 0,
+        "macro_martinez": 0.9123,
+    }
     row |= {"macro_martinez_lo": 0.9, "macro_martinez_hi": 0.92, "macro_150ms": 0.95}
     row |= {"macro_150ms_lo": 0.94, "macro_150ms_hi": 0.96, "n_records": 159, "n_seeds": 3}
-    rows = [row, row | {"min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 40}]
+    rows = [
+        row,
+        row | {"min_run_ms": 0, "merge_gap_ms": 0, "min_wave_ms": 40},
+        row | {"min_run_ms": 0, "merge_gap_ms": 0, "min_p_share": 0.3},
+    ]
     write_tsv(pd.DataFrame(rows).assign(bootstrap=100), path)
     return path
 
@@ -308,6 +318,7 @@ def test_cleanings_are_named_and_scored(page: str) -> None:
     assert f"F &lt;b&gt;&amp; on {REAL}, tuning split, protocol annotated_span" in section
     assert "<td>runs under 60 ms, gaps under 200 ms</td>" in section
     assert "<td>waves under 40 ms</td><td>0.912<small>[0.900, 0.920]</small></td>" in section
+    assert "<td>fewer P than 0.3 of the QRS</td>" in section
 
 
 def test_calibration_is_drawn_and_tabulated(page: str) -> None:

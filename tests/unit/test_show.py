@@ -22,6 +22,7 @@ from openecg.codec import encode
 from openecg.errors import ConfigError, DataError
 from openecg.files import write_tsv
 from openecg.parquet_text import kind_of
+from openecg.probabilities import PROBABILITY_SCHEMA
 from openecg.show import describe, wants_colour
 from openecg.strip_text import (
     CLASS_NAMES,
@@ -608,3 +609,18 @@ def test_a_closed_pipe_is_no_error(tokens: Path) -> None:
     )
     assert done.stdout == "0\n"
     assert done.stderr == ""
+
+
+def test_probabilities_are_their_likeliest_classes(tmp_path: Path) -> None:
+    called = np.repeat([0, 1, 2, 3], [10, 5, 5, 10])  # labels of 4 ms
+    row = {"dataset": "made_up", "record_id": "1", "lead": "II", "window": 0, "split": "test"}
+    row |= {"system": "unet", "seed": "0", "fs_hz": 250.0, "label_ms": 4.0, "offsets": None}
+    row |= {"probabilities": (0.1 + 0.6 * np.eye(4)[called]).astype(np.float16).ravel()}
+    path = tmp_path / "probabilities.parquet"
+    pq.write_table(pa.Table.from_pylist([row], schema=PROBABILITY_SCHEMA), path)
+    told = "\n".join(describe(path, width=80, colour=False))
+    assert "of 4 ms" in told
+    assert "16.7 % P, 16.7 % QRS, 33.3 % T, 33.3 % none" in told
+    strip = "\n".join(describe(path, record="1", width=80, colour=False))
+    assert "__PQTT" in strip
+    assert "0.700" in strip
