@@ -13,6 +13,7 @@
 #   results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet    token streams: no seed
 #   results/scores/{scope}/{scores}/{system}/{dataset}.tsv
 #   results/metrics/{scores}.tsv                     all of them
+#   results/model_cards/{setting}.md
 #   results/report.html
 from snakemake.utils import min_version
 

@@ -41,6 +41,7 @@ STEPS = {
     "time-spikes": "openecg.pacing_table:time_spikes",
     "score-automatic": "openecg.automatic:score_automatic",
     "draw-rule-graph": "openecg.rulegraph:draw_rule_graph",
+    "write-model-card": "openecg.model_card:write_model_card",
     "write-report": "openecg.report.page:write_report",
     "print-headline": "openecg.headline:print_headline",
 }

@@ -137,6 +137,16 @@ TABLES: dict[str, Table] = {
         | {"lead_group": ("twelve", *LIMB, *PRECORDIAL)},
         rows=("target", "system"),
     ),
+    "leads_added": Table(
+        "Leads seen together",
+        "The same model shown one, two, three, six and all leads of a record at a time: macro F1.",
+        ("tolerance", "lead_group"),
+        {"tolerance": ("martinez", "150ms"), "protocol": SPAN, "metric": F1, "target": ("macro",)}
+        | {"lead_group": ("all", "II")},
+        systems=r"(?!nk_)[^+]*(\+leads_\d+)?",
+        elsewhere="",
+        together=True,
+    ),
     "groups": Table(
         "By rhythm, pacing and conduction",
         "Macro F1 at Martinez tolerances, and false P onsets per 10 s of annotated lead; out of "

@@ -217,13 +217,20 @@ def probabilities(scope, system, dataset, seeds):
     )
 
 
-def timed_models():
-    """Paths of one model of each setting that is scored on held-out records."""
-    names = dict.fromkeys(setting_of(system) for system in systems(HELD_OUT))
-    return [
-        f"results/checkpoints/{name}/seed{trained_seeds(name)[0]}/model.safetensors"
-        for name in names
-    ]
+def final_settings():
+    """Settings that are scored on held-out records."""
+    return list(dict.fromkeys(setting_of(system) for system in systems(HELD_OUT)))
+
+
+def first_model(setting):
+    """Path of the model that a setting makes with its first seed."""
+    seed = trained_seeds(setting)[0]
+    return f"results/checkpoints/{setting}/seed{seed}/model.safetensors"
+
+
+def all_cards():
+    """Paths of the cards of models."""
+    return expand("results/model_cards/{setting}.md", setting=final_settings())
 
 
 def all_timings():
@@ -289,9 +296,18 @@ def calibrated():
     ]
 
 
+def calibrations_of(names):
+    """Paths of the tables of calibration, of those systems that have one."""
+    return [
+        f"results/metrics/calibration_{name}.tsv"
+        for name in names
+        if name in calibrated()
+    ]
+
+
 def all_calibrations():
     """Paths of the tables of calibration."""
-    return expand("results/metrics/calibration_{system}.tsv", system=calibrated())
+    return calibrations_of(calibrated())
 
 
 def all_grids():

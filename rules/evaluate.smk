@@ -28,7 +28,7 @@ rule predict:
 rule time_models:
     """Measure what the models cost beside NeuroKit, in one process on one thread."""
     input:
-        models=lambda wildcards: timed_models(),
+        models=lambda wildcards: map(first_model, final_settings()),
         records="results/records/{dataset}/part-000.parquet",
     output:
         table="results/timings/models_{dataset}.tsv",

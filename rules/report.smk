@@ -22,6 +22,29 @@ rule draw_rule_graph:
         " | python -m openecg draw-rule-graph --dot /dev/stdin --figure {output.figure:q}) &> {log:q}"
 
 
+rule write_model_card:
+    """Say in one page what a model is, how good it is, and where it is not."""
+    input:
+        model=lambda wildcards: first_model(wildcards.setting),
+        numbers="results/metrics/numbers.tsv",
+        runs="results/runs.tsv",
+        calibrations=lambda wildcards: calibrations_of([wildcards.setting]),
+        timings=all_timings(),
+    output:
+        card="results/model_cards/{setting}.md",
+    log:
+        "results/logs/write_model_card/{setting}.log",
+    localrule: True
+    conda:
+        "../envs/openecg.yaml"
+    params:
+        code=architecture_code("openecg.model_card"),
+    shell:
+        "python -m openecg write-model-card --setting {wildcards.setting} --model {input.model:q}"
+        " --numbers {input.numbers:q} --runs {input.runs:q} --calibrations {input.calibrations:q}"
+        " --timings {input.timings:q} --card {output.card:q} &> {log:q}"
+
+
 rule write_report:
     """Put tables, curves, strips and the rule graph into one page."""
     input:
@@ -41,6 +64,7 @@ rule write_report:
         ),
         pacing=all_pacing() + pacing_timing(),
         automatic=all_automatic(),
+        cards=all_cards(),
         histories=all_checkpoints("history.tsv"),
         predictions=lambda wildcards: for_all_scored(predictions_of),
         shards=all_parts("results/shards/{dataset}/part-{part}.parquet"),
@@ -68,6 +92,7 @@ rule write_report:
         " --grids {input.grids:q} --calibrations {input.calibrations:q}"
         " --ablation {input.ablation:q} --stage1 {input.stage1:q}"
         " --timings {input.timings:q} --model-times {input.model_times:q} --pacing {input.pacing:q} --automatic {input.automatic:q}"
+        " --cards {input.cards:q}"
         " --histories {input.histories:q} --predictions {input.predictions:q}"
         " --shards {input.shards:q} --rule-graph {input.rule_graph:q}"
         " --frame-ms {params.frame_ms} --strips {params.strips} --report {output.report:q} &> {log:q}"

@@ -150,6 +150,7 @@ def write_report(
     model_times: list[Path],
     pacing: list[Path],
     automatic: list[Path],
+    cards: list[Path],
     frame_ms: float,
     strips: int,
     report: Path,
@@ -188,6 +189,8 @@ def write_report(
         Comparisons of the detectors of pacemaker spikes; none without the LUDB layout.
     automatic : list of Path
         Tables that check the scorer; none without QTDB.
+    cards : list of Path
+        Model cards. Only listed.
     frame_ms : float
         Length of a frame in ms.
     strips : int
@@ -215,6 +218,7 @@ def write_report(
         "Times of the models": model_times,
         "Pacemaker spikes: records by detector, simulated spikes in time": pacing,
         "Scorer check": automatic,
+        "Model cards: data, selection, numbers, limits": cards,
         "Training histories, one row per epoch": histories,
         "Predictions: frames, waves in ms": predictions,
         "Shards: signals, frame labels, marks in ms": shards,

@@ -212,6 +212,7 @@ def _write_inputs(root: Path) -> dict[str, Any]:
             _pacing(root / "metrics" / f"pacing_{REAL}.tsv"),
             _timing(root / "metrics" / "pacing_timing.tsv"),
         ],
+        "cards": [],
         "automatic": [
             _automatic(root / "metrics" / f"automatic_{name}.tsv")
             for name in ("qtdb", "simulated_qtdb")

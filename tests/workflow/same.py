@@ -9,6 +9,7 @@ LEFT_OUT = {
     "benchmarks/": "seconds and memory of each job",
     "timings/": "measured milliseconds per lead",
     "metrics/ablation.tsv-metadata.json": "holds the sum of a table with measured milliseconds",
+    "model_cards/": "show the measured milliseconds",
     "report.html": "shows the measured milliseconds",
 }
 TIMED = ("ms_per_lead", "neurokit_ms_per_lead", "ratio")  # columns of metrics/ablation.tsv

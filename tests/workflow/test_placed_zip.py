@@ -52,6 +52,7 @@ AFTER_THE_ZIP = {
     "write_table": len(TABLES),
     "compare_streams": 1,
     "tabulate_stage1": 1,
+    "write_model_card": 1,
     "write_report": 1,
 }
 

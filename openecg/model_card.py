@@ -1,0 +1,254 @@
+"""Say in one page what a model is, what it learnt from, how good it is and where it is not."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from openecg.datasets import SIMULATED
+from openecg.errors import DataError
+from openecg.files import read_tsv, written_aside
+from openecg.groups import ALL
+from openecg.made import current_note, note_of
+from openecg.numbers import read_numbers
+from openecg.selection import TUNING
+from openecg.stage2.checkpoint import load_checkpoint
+from openecg.tables import where
+from openecg.waves import BOUNDARIES
+
+log = logging.getLogger(__name__)
+
+MARTINEZ, WIDE = "martinez", "150ms"
+SPAN, UNEXCUSED = "annotated_span", "annotated_span_unexcused"
+MACRO = "macro"
+LEADS_SHOWN = (ALL, "first", "II")
+# What the licence of each release asks for; the same text as resources/README.md has.
+LICENCES = {
+    "ludb": "ODC-BY 1.0; Kalyakulina A. et al., PhysioNet 2021, doi 10.13026/eegm-h675",
+    "qtdb": "ODC-BY 1.0; Laguna P. et al., 1997, doi 10.13026/C24K53",
+    "isp": "as its Zenodo record says; Avetisyan A. et al., doi 10.5281/zenodo.14679837",
+}
+LIMITS = """\
+- Made for research on delineation, not for diagnosis; no clinical study stands behind it.
+- Strips of 10 s at 250 Hz, each lead scaled to mean 0 and standard deviation 1.
+- LUDB's marks are one opinion per lead; where experts differ by more than a tolerance, nobody is
+  right.
+- Rare hearts are few in the data: of paced records, flutter and higher AV block the groups below
+  hold a handful each, and their intervals say so.
+- The first and the last beats of a strip, which LUDB does not mark, are neither learnt nor scored.
+"""
+
+
+def write_model_card(
+    *,
+    setting: str,
+    model: Path,
+    numbers: Path,
+    runs: Path,
+    calibrations: list[Path],
+    timings: list[Path],
+    card: Path,
+) -> None:
+    """Write the card of a model in Markdown.
+
+    Parameters
+    ----------
+    setting : str
+        Which model.
+    model : Path
+        A checkpoint of it.
+    numbers, runs : Path
+        The long table of all numbers, and what each system is.
+    calibrations : list of Path
+        Tables of ``calibrate`` of this model; none where its decoding has none.
+    timings : list of Path
+        Tables of ``time-models``.
+    card : Path
+        Markdown to write. Every number in it comes from these files.
+
+    Raises
+    ------
+    DataError
+        If ``runs`` or ``numbers`` say nothing of the model, or a file cannot be read.
+    """
+    described = where(read_tsv(runs), system=setting)
+    told = read_numbers(numbers)
+    of_setting = told["system"].str.partition("+")[0] == setting
+    told = told[of_setting & (told["split"] != TUNING) & told["value"].notna()]
+    if described.empty or told.empty:
+        raise DataError(f"{numbers}: no numbers of {setting!r}")
+    _, origin = load_checkpoint(model)
+    sums = note_of(model).get("data", {}).items()
+    run = described.iloc[0]
+    parts = [
+        f"# Model card: {setting}",
+        _simulated(origin.setting["train_on"]),
+        "## What it is",
+        _list(
+            {
+                "Task": "delineation of P, QRS and T in ECG leads",
+                "Architecture": f"`openecg/stage2/{origin.setting['model']['architecture']}.py`, "
+                f"{run['parameters']:,.0f} parameters",
+                "Sees": "all leads of a record together, any number of them in any order"
+                if origin.setting["training"]["leads"] == "any"
+                else "one lead",
+                "Decoding": f"`{run['decoding']}` of the configuration",
+            }
+        ),
+        "## What it learnt from, and how it was chosen",
+        _list(
+            {
+                "Data": ", ".join(origin.setting["train_on"]),
+                **{f"`{name}`": f"sha256 {sha256}" for name, sha256 in sums},
+                "Licences": "; ".join(_licences(origin.setting["train_on"])),
+                "Training": f"{run['training']} (unannotated parts), {run['epochs']:.0f} epochs, "
+                f"batch of {run['batch_size']:.0f}",
+                "Selection": run["selection"],
+            }
+        ),
+        "The records that the tables name (validation, test; `all`: each by a model that did not "
+        "learn from it) were not learnt from and nothing was chosen on them.",
+        "## How good it is",
+        "F1 with 95 % intervals from resampling records, one-to-one matching. Martinez tolerances: "
+        "P 50, QRS 40, T onset 50, T end 100 ms. `annotated_span` does not count what lies outside "
+        "the annotated part, nor the missing end of an incompletely marked wave; `_unexcused` "
+        "counts the latter.",
+        _table(_macro_rows(told)),
+        "### Boundary by boundary",
+        "Martinez tolerances, `annotated_span`, all leads; errors are predicted minus reference.",
+        _table(_boundary_rows(told)),
+        "### By group of records",
+        "Macro F1 at Martinez tolerances, and false P onsets per 10 s of annotated lead.",
+        _table(_group_rows(told)),
+        "### Are its probabilities true?",
+        _table(_calibration_rows(calibrations)) or "Not measured for this decoding.",
+        "### What it costs",
+        _table(_time_rows(timings, setting)) or "Not measured.",
+        "## Limits",
+        LIMITS,
+        "## Licence",
+        "Code and weights: Apache-2.0; the data keep their own licences, see above.",
+        _made_by(),
+    ]
+    with written_aside(card) as aside:
+        aside.write_text("\n\n".join(part.rstrip() for part in parts if part) + "\n")
+    log.info("%s: %d numbers of %s", card, len(told), setting)
+
+
+def _simulated(train_on: list[str]) -> str:
+    """Warn of models of simulated data."""
+    if not any(name.startswith(SIMULATED) for name in train_on):
+        return ""
+    return "**Learnt from simulated data.** It says nothing of real ECGs."
+
+
+def _licences(train_on: list[str]) -> list[str]:
+    """Name the licence of each release behind some data sets."""
+    layouts = dict.fromkeys(name.partition("_")[0] for name in train_on)
+    return [f"{name.upper()} {LICENCES[name]}" for name in layouts if name in LICENCES] or ["none"]
+
+
+def _macro_rows(told: pd.DataFrame) -> list[dict[str, str]]:
+    """Put the mean over boundaries side by side at both tolerances."""
+    macro = where(told, metric="f1", target=MACRO, record_group=ALL)
+    macro = macro[macro["protocol"].isin((SPAN, UNEXCUSED)) & macro["lead_group"].isin(LEADS_SHOWN)]
+    keys = ["system", "dataset", "split", "lead_group", "protocol"]
+    rows = []
+    for key, own in macro.groupby(keys, sort=False):
+        row = dict(zip(keys, map(str, key), strict=True))
+        row["records"] = f"{own['n_records'].iloc[0]:.0f}"
+        row["seeds"] = f"{own['n_seeds'].iloc[0]:.0f}"
+        for tolerance in (MARTINEZ, WIDE):
+            row[f"macro F1, {tolerance}"] = _value(where(own, tolerance=tolerance))
+        rows.append(row)
+    return rows
+
+
+def _boundary_rows(told: pd.DataFrame) -> list[dict[str, str]]:
+    """Give each boundary its F1, sensitivity, PPV and error."""
+    own = where(told, tolerance=MARTINEZ, protocol=SPAN, record_group=ALL, lead_group=ALL)
+    own = own[own["target"].isin(BOUNDARIES)]
+    keys = ["system", "dataset", "split", "target"]
+    rows = []
+    for key, one in own.groupby(keys, sort=False):
+        row = dict(zip(keys, map(str, key), strict=True))
+        for metric in ("f1", "sensitivity", "ppv"):
+            row[metric] = _value(where(one, metric=metric))
+        for metric in ("mean_ms", "sd_ms"):
+            row[metric] = _value(where(one, metric=metric), digits=1)
+        rows.append(row)
+    return rows
+
+
+def _group_rows(told: pd.DataFrame) -> list[dict[str, str]]:
+    """Give each group of records its macro F1 and its false P waves."""
+    own = where(told, tolerance=MARTINEZ, protocol=SPAN, lead_group=ALL)
+    own = own[own["record_group"] != ALL]
+    keys = ["system", "dataset", "split", "record_group"]
+    rows = []
+    for key, one in own.groupby(keys, sort=False):
+        row = dict(zip(keys, map(str, key), strict=True))
+        row["records"] = f"{one['n_records'].iloc[0]:.0f}"
+        row["macro F1"] = _value(where(one, metric="f1", target=MACRO))
+        false_p = where(one, metric="false_per_10_s", target="P_on")
+        row["false P per 10 s"] = _value(false_p, digits=2)
+        rows.append(row)
+    return rows
+
+
+def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
+    """Give the expected calibration error of each wave, and the share of false waves."""
+    rows = []
+    for path in calibrations:
+        table = read_tsv(path)
+        for _, one in table[table["bin"].astype(str) == ALL].iterrows():
+            row = {name: str(one[name]) for name in ("dataset", "split", "level", "wave")}
+            row["calibration error"] = f"{one['error']:.3f}"
+            row["false waves"] = "" if np.isnan(one["false_share"]) else f"{one['false_share']:.3f}"
+            rows.append(row)
+    return rows
+
+
+def _time_rows(timings: list[Path], setting: str) -> list[dict[str, str]]:
+    """Give what a lead of 10 s costs on one thread, beside NeuroKit."""
+    rows = []
+    for path in timings:
+        table = read_tsv(path)
+        shown = table["system"].str.startswith("nk_") | (table["system"] == setting)
+        for _, one in table[shown].iterrows():
+            row = {"dataset": one["dataset"], "system": one["system"]}
+            row["leads at a time"] = f"{one['leads']:.0f}" if one["leads"] else "all"
+            rows.append(row | {"ms per lead of 10 s, one thread": f"{one['ms_per_lead']:.2f}"})
+    return rows
+
+
+def _value(rows: pd.DataFrame, *, digits: int = 3) -> str:
+    """Write the only number of ``rows`` with its interval; empty where there is none."""
+    if rows.empty:
+        return ""
+    one = rows.iloc[0]
+    value, low, high = (f"{one[name]:.{digits}f}" for name in ("value", "lo", "hi"))
+    return value if pd.isna(one["lo"]) else f"{value} [{low}, {high}]"
+
+
+def _list(facts: dict[str, str]) -> str:
+    return "\n".join(f"- {name}: {text}" for name, text in facts.items())
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    """Write rows of the same keys as a table of Markdown; nothing without rows."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _made_by() -> str:
+    """Name the commit and the packages that made this page; nothing where they are not noted."""
+    if not current_note():
+        return ""
+    made = json.loads(current_note())
+    packages = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+    return f"Made by commit {made['commit']}, code {made['code']}, with {packages}."

@@ -1,0 +1,73 @@
+"""A card says of a model what the tables say, and names what it learnt from."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from openecg.errors import DataError
+from openecg.files import write_tsv
+from openecg.model_card import write_model_card
+from openecg.numbers import tabulate_numbers
+from tests.unit.made_up_numbers import SOURCES, write_scores
+from tests.unit.test_runs import checkpoint
+
+SYSTEMS = {"nk_original": "", "F": "0", "F+original": "0"}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Any]:
+    scores, runs = write_scores(tmp_path, systems=SYSTEMS)
+    tabulate_numbers(scores=scores, runs=runs, sources=SOURCES, table=tmp_path / "numbers.tsv")
+    cost = {"dataset": "ludb", "system": ["nk_dwt", "F", "G"], "leads": 1}
+    write_tsv(pd.DataFrame(cost | {"ms_per_lead": [25.0, 4.25, 9.99]}), tmp_path / "times.tsv")
+    row = {"dataset": "ludb", "split": "validation", "level": "wave", "wave": "P", "bin": "all"}
+    row |= {"error": 0.0123, "false_share": 0.0456}
+    rows = [row, row | {"bin": "3", "error": 0.9}]
+    write_tsv(pd.DataFrame(rows), tmp_path / "calibration.tsv")
+    return {
+        "setting": "F",
+        "model": checkpoint(tmp_path)[0],
+        "numbers": tmp_path / "numbers.tsv",
+        "runs": runs,
+        "calibrations": [tmp_path / "calibration.tsv"],
+        "timings": [tmp_path / "times.tsv"],
+        "card": tmp_path / "F.md",
+    }
+
+
+def written(inputs: dict[str, Any]) -> str:
+    write_model_card(**inputs)
+    return str(inputs["card"].read_text())
+
+
+def test_the_card_has_the_numbers_of_this_model_only(inputs: dict[str, Any]) -> None:
+    card = written(inputs)
+    assert card.startswith("# Model card: F\n")
+    assert "nk_original" not in card
+    assert "| F | ludb | validation | all | annotated_span | 41 | 1 |" in card
+    assert "| F+original | ludb | validation | P_on | 0.800 [0.700, 0.900] |" in card
+    assert "| F | ludb | validation | paced | 41 |" in card
+    assert "| ludb | validation | wave | P | 0.012 | 0.046 |" in card
+    assert "| ludb | F | 1 | 4.25 |" in card
+    assert "9.99" not in card
+    assert "0.900 |\n" not in card.partition("probabilities true")[2]
+
+
+def test_every_table_has_cells_for_all_its_columns(inputs: dict[str, Any]) -> None:
+    for block in re.findall(r"(?:^\|.*\n)+", written(inputs), re.M):
+        assert len({line.count(" | ") for line in block.splitlines()}) == 1
+
+
+def test_what_was_not_measured_is_said(inputs: dict[str, Any]) -> None:
+    card = written(inputs | {"calibrations": [], "timings": []})
+    assert "Not measured for this decoding." in card
+    assert "Not measured.\n" in card
+
+
+def test_a_model_without_numbers_has_no_card(inputs: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="no numbers of 'G'"):
+        written(inputs | {"setting": "G"})
+    assert not inputs["card"].exists()
