@@ -19,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "CODEC_ROUNDS", 2)
     monkeypatch.setattr(bench, "MOST_ROUNDS", 4)
     for name in ("scoring_rows", "reading_rows", "training_rows"):
-        monkeypatch.setattr(bench, name, lambda *_: [["what"], ["nothing"]])
+        monkeypatch.setattr(bench, name, lambda *_: ([["what"], ["nothing"]], True))
     strip = simulate_strip(
         KINDS[0],
         leads=("I", "II"),
@@ -55,6 +55,12 @@ def test_the_exit_code_says_whether_the_limits_are_kept(
     assert "decode, whole shard" in printed
     assert "fast " in printed
     assert all(len(line) < bench.WIDTH for line in printed.splitlines())
+
+
+def test_a_slow_table_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "MOST_RATIO", 99.0)
+    monkeypatch.setattr(bench, "reading_rows", lambda *_: ([["what"], ["nothing"]], False))
+    assert bench.main(["--seconds", "0.1"]) == 1
 
 
 def test_the_streams_of_the_workflow_are_timed() -> None:
