@@ -301,6 +301,15 @@ def test_comparisons_and_grids_are_made_where_they_are_asked_for(done: Checkout)
         done.edit(f"openecg/{module}.py", "spare = 1\nlog = ", "log = ")
 
 
+def test_a_setting_with_seeds_of_its_own_is_trained_once_more(done: Checkout) -> None:
+    (done.root / "overlay.yaml").write_text("own_seeds: {F_simulated: [0, 1]}\n")
+    done.config = (*done.config, "overlay.yaml")
+    planned = done.planned()
+    new = {rule: planned.get(rule) for rule in ("train", "predict", "decode", "score")}
+    # The other setting stays as it is; scores hold all seeds of a system.
+    assert new == {"train": 1, "predict": 3, "decode": 3, "score": 6 + 1}
+
+
 def test_the_rule_graph_is_the_one_of_the_configuration(done: Checkout) -> None:
     figure = (done.root / "results/figures/rules.svg").read_text()
     assert "simulate" in figure
