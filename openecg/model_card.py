@@ -3,8 +3,8 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from openecg.datasets import SIMULATED
@@ -33,8 +33,8 @@ LICENCES = {
 LIMITS = """\
 - Made for research on delineation, not for diagnosis; no clinical study stands behind it.
 - Strips of 10 s at 250 Hz, each lead scaled to mean 0 and standard deviation 1.
-- LUDB's marks are one opinion per lead; where experts differ by more than a tolerance, nobody is
-  right.
+- Each lead has the marks of one reading; how far experts differ among themselves is not in these
+  numbers.
 - Rare hearts are few in the data: of paced records, flutter and higher AV block the groups below
   hold a handful each, and their intervals say so.
 - The first and the last beats of a strip, which LUDB does not mark, are neither learnt nor scored.
@@ -203,10 +203,11 @@ def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
     rows = []
     for path in calibrations:
         table = read_tsv(path)
-        for _, one in table[table["bin"].astype(str) == ALL].iterrows():
-            row = {name: str(one[name]) for name in ("dataset", "split", "level", "wave")}
-            row["calibration error"] = f"{one['error']:.3f}"
-            row["false waves"] = "" if np.isnan(one["false_share"]) else f"{one['false_share']:.3f}"
+        for _, one in table[table["bin"] == ALL].iterrows():
+            row = {name: str(one[name]) for name in ("dataset", "split", "level", "target")}
+            for name, what in (("error", "calibration error"), ("false_share", "false waves")):
+                known = not pd.isna(one[name])
+                row[what] = f"{one[name]:.3f}{_interval(one, name)}" if known else ""
             rows.append(row)
     return rows
 
@@ -228,9 +229,14 @@ def _value(rows: pd.DataFrame, *, digits: int = 3) -> str:
     """Write the only number of ``rows`` with its interval; empty where there is none."""
     if rows.empty:
         return ""
-    one = rows.iloc[0]
-    value, low, high = (f"{one[name]:.{digits}f}" for name in ("value", "lo", "hi"))
-    return value if pd.isna(one["lo"]) else f"{value} [{low}, {high}]"
+    one = rows.iloc[0].rename({"lo": "value_lo", "hi": "value_hi"})
+    return f"{one['value']:.{digits}f}{_interval(one, 'value', digits)}"
+
+
+def _interval(row: "pd.Series[Any]", name: str, digits: int = 3) -> str:
+    """Write the interval of a number; empty where there is none."""
+    low, high = row[f"{name}_lo"], row[f"{name}_hi"]
+    return "" if pd.isna(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _list(facts: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from openecg.errors import DataError
 from openecg.files import write_tsv
 from openecg.model_card import write_model_card
 from openecg.numbers import tabulate_numbers
+from openecg.stage2.calibration import COLUMNS as CALIBRATION
 from tests.unit.made_up_numbers import SOURCES, write_scores
 from tests.unit.test_runs import checkpoint
 
@@ -23,10 +24,10 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
     tabulate_numbers(scores=scores, runs=runs, sources=SOURCES, table=tmp_path / "numbers.tsv")
     cost = {"dataset": "ludb", "system": ["nk_dwt", "F", "G"], "leads": 1}
     write_tsv(pd.DataFrame(cost | {"ms_per_lead": [25.0, 4.25, 9.99]}), tmp_path / "times.tsv")
-    row = {"dataset": "ludb", "split": "validation", "level": "wave", "wave": "P", "bin": "all"}
-    row |= {"error": 0.0123, "false_share": 0.0456}
-    rows = [row, row | {"bin": "3", "error": 0.9}]
-    write_tsv(pd.DataFrame(rows), tmp_path / "calibration.tsv")
+    row = {"dataset": "ludb", "split": "validation", "level": "wave", "target": "P", "bin": "all"}
+    row |= {"error": 0.0123, "error_lo": 0.01, "error_hi": 0.02, "false_share": 0.0456}
+    rows = [row, row | {"bin": "0.3-0.4", "error": 0.9}]
+    write_tsv(pd.DataFrame(rows, columns=CALIBRATION), tmp_path / "calibration.tsv")
     return {
         "setting": "F",
         "model": checkpoint(tmp_path)[0],
@@ -50,7 +51,7 @@ def test_the_card_has_the_numbers_of_this_model_only(inputs: dict[str, Any]) -> 
     assert "| F | ludb | validation | all | annotated_span | 41 | 1 |" in card
     assert "| F+original | ludb | validation | P_on | 0.800 [0.700, 0.900] |" in card
     assert "| F | ludb | validation | paced | 41 |" in card
-    assert "| ludb | validation | wave | P | 0.012 | 0.046 |" in card
+    assert "| ludb | validation | wave | P | 0.012 [0.010, 0.020] | 0.046 |" in card
     assert "| ludb | F | 1 | 4.25 |" in card
     assert "9.99" not in card
     assert "0.900 |\n" not in card.partition("probabilities true")[2]
