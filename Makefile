@@ -3,7 +3,7 @@
 # make slurm PARTITION=... ACCOUNT=...  the same on a SLURM cluster
 # make test                             lint and all tests
 # make test-slurm                       tests on a SLURM of their own; needs root and Debian
-# make bench                            speed of the codec, of tokenising and of scoring
+# make bench                            speed of codec, tokenising, scoring, reading, training
 # make lock                             newer versions of all packages in constraints.txt
 # make clean                            remove what runs have written
 PY ?= python3

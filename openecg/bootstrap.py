@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 PERCENT = (2.5, 97.5)
+MOST_WITHOUT = 0.05  # share of resamples without a value
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -40,30 +41,51 @@ def draw_records(n_records: int, *, bootstrap: int, seed: int) -> Floats:
     return drawn.astype(np.float64)
 
 
-def rates(counts: Floats) -> Floats:
+def rates(counts: Floats, has_truth: npt.NDArray[np.bool_] | None = None) -> Floats:
     """F1, sensitivity and positive predictive value.
 
     Parameters
     ----------
     counts : ndarray of shape (..., n_targets, 3), dtype float64
         Hits, false positives, misses.
+    has_truth : ndarray of shape (..., n_targets), dtype bool, or None
+        Which targets are scored; None: those that have truth in ``counts``.
 
     Returns
     -------
     ndarray of shape (..., n_targets + 1, 3), dtype float64
-        F1, sensitivity, PPV of each target, and last their means over the targets that have
-        truth. A target without truth has NaN; with truth but without predictions the PPV is 0.
+        F1, sensitivity, PPV of each target, and last their means over the scored targets. A target
+        that is not scored has NaN; one with truth but without predictions has PPV 0; of one that is
+        scored but has no truth in ``counts``, F1 and PPV are 0 if there are predictions, and the
+        rest, the means among it, is NaN.
     """
     hits, false, misses = np.moveaxis(counts, -1, 0)
-    has_truth = hits + misses > 0
+    is_there = hits + misses > 0
+    scored = np.broadcast_to(is_there if has_truth is None else has_truth, hits.shape)
     parts = np.stack([2 * hits + false + misses, hits + misses, hits + false], axis=-1)
     upper = np.stack([2 * hits, hits, hits], axis=-1)
-    values = np.where(has_truth[..., None], upper / np.maximum(parts, 1), np.nan)
-    n_targets = np.maximum(has_truth.sum(axis=-1), 1)[..., None]
-    mean = np.nansum(values, axis=-2) / n_targets
-    mean[~has_truth.any(axis=-1)] = np.nan
+    known = scored[..., None] & (is_there[..., None] | (parts > 0))
+    values = np.where(known, upper / np.maximum(parts, 1), np.nan)
+    n_scored = np.where(scored.any(axis=-1), scored.sum(axis=-1), np.nan)[..., None]
+    mean = np.where(scored[..., None], values, 0).sum(axis=-2) / n_scored
     both: Floats = np.concatenate([values, mean[..., None, :]], axis=-2)
     return both
+
+
+def rates_of(*sums: Floats) -> Statistic:
+    """Make `rates` a statistic of resamples, in all of which the same targets are scored.
+
+    Else a resample without a record that has P waves would not count the false ones, and its macro
+    would be of fewer boundaries.
+
+    Parameters
+    ----------
+    *sums : ndarray of shape (n_seeds, n_records, ..., n_targets, 3), dtype float64
+        Of all records; scored are the targets that have truth there.
+    """
+    truth = [(one[..., 0] + one[..., 2]).sum(axis=(0, 1)) > 0 for one in sums]
+    has_truth = np.any(truth, axis=0)
+    return lambda counts: rates(counts, has_truth)
 
 
 def mean_and_sd(moments: Floats) -> Floats:
@@ -134,7 +156,8 @@ def percentiles(values: Floats) -> Floats:
     Returns
     -------
     ndarray of shape (2, ...), dtype float64
-        Points at 2.5 and 97.5 %; NaN where there is no value.
+        Points at 2.5 and 97.5 %; NaN where more than 5 % of the resamples have no value, which
+        then hangs on one or two records.
 
     Notes
     -----
@@ -149,6 +172,7 @@ def percentiles(values: Floats) -> Floats:
     low = np.take_along_axis(ordered, below, axis=-1)
     high = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=-1)
     limits: Floats = np.moveaxis(low + (high - low) * (at - below), -1, 0)
+    limits[:, np.isnan(values).mean(axis=0) > MOST_WITHOUT] = np.nan
     return limits
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from openecg.bootstrap import draw_records, percentiles, rates, ratio, resampled
+from openecg.bootstrap import draw_records, percentiles, rates_of, ratio, resampled
 from openecg.errors import ConfigError, DataError
 from openecg.files import write_tsv
 from openecg.grouped import by_dataset, first_row
@@ -172,7 +172,9 @@ def effects(system: Counted, reference: Counted, *, bootstrap: int, seed: int) -
         ``target metric value effect effect_lo effect_hi n_records n_seeds n_seeds_reference``.
     """
     weights = draw_records(len(system.records), bootstrap=bootstrap, seed=seed)
-    f1 = _effect(system.boundaries, reference.boundaries, lambda sums: rates(sums)[..., 0], weights)
+    both = (system.boundaries, reference.boundaries)
+    of_both = rates_of(*both)
+    f1 = _effect(*both, lambda sums: of_both(sums)[..., 0], weights)
     false = _effect(system.density, reference.density, ratio, weights)
     rows = [(target, "f1", *figures) for target, figures in zip(TARGETS, f1.T, strict=True)]
     rows.append((INVENTED, "false_per_10_s", *false[:, 0]))

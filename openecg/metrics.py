@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from openecg.bootstrap import draw_records, estimate, mean_and_sd, rates, ratio
+from openecg.bootstrap import draw_records, estimate, mean_and_sd, rates_of, ratio
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_tsv
 from openecg.groups import Group, group_strips
@@ -149,7 +149,8 @@ def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.Data
     columns = []
     for group in groups:
         sums = per_record(counts, group.strips, record)
-        f1, sensitivity, ppv = np.moveaxis(estimate(sums, rates, draw(sums.shape[1])), -1, 0)
+        values = estimate(sums, rates_of(sums), draw(sums.shape[1]))
+        f1, sensitivity, ppv = np.moveaxis(values, -1, 0)
         hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
         found = {"sensitivity": sensitivity[:, 0], "ppv": ppv[:, 0]}
         found |= {"tp": hits, "fp": false, "fn": misses}
@@ -253,7 +254,7 @@ def collect_metrics(*, tables: list[Path], table: Path) -> None:
 
 def _rate_columns(sums: Floats, weights: Floats) -> dict[str, Floats]:
     """Rates of the boundaries and of all as ``macro``, and the counts behind them."""
-    values = estimate(sums, rates, weights)
+    values = estimate(sums, rates_of(sums), weights)
     columns = _extremes(values[:, 0, ..., 0])
     for rate, value in zip(RATES, np.moveaxis(values, -1, 0), strict=True):
         columns |= _with_limits(rate, value)

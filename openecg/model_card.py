@@ -30,15 +30,17 @@ LICENCES = {
     "qtdb": "ODC-BY 1.0; Laguna P. et al., 1997, doi 10.13026/C24K53",
     "isp": "as its Zenodo record says; Avetisyan A. et al., doi 10.5281/zenodo.14679837",
 }
-LIMITS = """\
-- Made for research on delineation, not for diagnosis; no clinical study stands behind it.
-- Strips of 10 s at 250 Hz, each lead scaled to mean 0 and standard deviation 1.
-- Each lead has the marks of one reading; how far experts differ among themselves is not in these
-  numbers.
-- Rare hearts are few in the data: of paced records, flutter and higher AV block the groups below
-  hold a handful each, and their intervals say so.
-- The first and the last beats of a strip, which LUDB does not mark, are neither learnt nor scored.
-"""
+LIMITS = (
+    "Made for research on delineation, not for diagnosis; no clinical study stands behind it.",
+    "Strips of 10 s at 250 Hz, each lead scaled to mean 0 and standard deviation 1.",
+    "Each lead has the marks of one reading; how far experts differ is not in these numbers.",
+    "Groups of few records, as above, have wide intervals or none.",
+)
+LIMITS_OF = {
+    "ludb": "LUDB does not mark the first and the last beats of a strip: they are neither learnt "
+    "nor scored.",
+    "qtdb": "QTDB marks about 30 beats of each record, and T onsets in under half of them.",
+}
 
 
 def write_model_card(
@@ -120,14 +122,16 @@ def write_model_card(
         "Martinez tolerances, `annotated_span`, all leads; errors are predicted minus reference.",
         _table(_boundary_rows(told)),
         "### By group of records",
-        "Macro F1 at Martinez tolerances, and false P onsets per 10 s of annotated lead.",
+        "Macro F1 at Martinez tolerances over the boundaries that the records of a group have "
+        "(without those of P in atrial fibrillation: rows are not to be compared with each other), "
+        "and false P onsets per 10 s of annotated lead.",
         _table(_group_rows(told)),
         "### Are its probabilities true?",
         _table(_calibration_rows(calibrations)) or "Not measured for this decoding.",
         "### What it costs",
         _table(_time_rows(timings, setting)) or "Not measured.",
         "## Limits",
-        LIMITS,
+        "\n".join(f"- {text}" for text in _limits(origin.setting["train_on"])),
         "## Licence",
         "Code and weights: Apache-2.0; the data keep their own licences, see above.",
         _made_by(),
@@ -142,6 +146,12 @@ def _simulated(train_on: list[str]) -> str:
     if not any(name.startswith(SIMULATED) for name in train_on):
         return ""
     return "**Learnt from simulated data.** It says nothing of real ECGs."
+
+
+def _limits(train_on: list[str]) -> list[str]:
+    """List what the numbers do not say, of the data sets it learnt from."""
+    layouts = dict.fromkeys(name.partition("_")[0] for name in train_on)
+    return [*LIMITS, *(LIMITS_OF[name] for name in layouts if name in LIMITS_OF)]
 
 
 def _licences(train_on: list[str]) -> list[str]:

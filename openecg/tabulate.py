@@ -190,9 +190,14 @@ def _described(rows: pd.DataFrame, table: Table) -> dict[str, str]:
     limited = ours["lo"].notna().any()
     return said | {
         "records": "; ".join(records),
-        "seeds": f"mean of {one['n_seeds']:.0f}" if seed == MEAN_SEED else seed,
+        "seeds": f"mean of {one['n_seeds']:.0f}" if seed == MEAN_SEED else _seed(seed),
         "interval": f"95 %, {one['bootstrap']:.0f} resamples" if limited else "none",
     }
+
+
+def _seed(seed: str) -> str:
+    """Say that there is one seed, and which."""
+    return f"one, {seed}" if seed.isdigit() else seed
 
 
 def _whole(count: float) -> str:

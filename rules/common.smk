@@ -9,6 +9,7 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(
         filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
     ),
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),
     OPENECG_HEAD=os.getcwd(),  # by which a later run finds jobs that a killed one left
 )
 sys.path.insert(0, str(workflow.basedir))
@@ -26,16 +27,15 @@ from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
 from openecg.stage2.decoding import NO_OFFSETS, resolve_decoding
 from openecg.stage2.settings import decoding_name, resolve_setting
 from openecg.table_list import TABLES
-from snakemake.exceptions import WorkflowError
 
 try:
     check_config(config, Path(workflow.basedir) / "workflow_config.schema.yaml")
     if workflow.is_main_process:
         check_disk()
 except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(str(error))  # one line; an exception would name this file, which is not at fault
 except OSError as error:
-    raise WorkflowError(f"{error.filename}: {error.strerror}") from None
+    sys.exit(f"{error.filename}: {error.strerror}")
 
 # Tables of scores, the module of the step that writes each, and the layouts it is for.
 SCORES = {

@@ -74,9 +74,10 @@ def calibrate(
         cases, their mean ``probability``, and the share ``observed`` that came true; and in bin
         ``all`` the same of all cases, and ``error``, the expected calibration error: the mean
         distance of the two, weighted by the cases of the bins. Level ``label``: every annotated
-        label, whether it is of the wave. Level ``wave``: every predicted wave whose middle is in
-        the annotated span, with its mean probability over its labels, whether a wave of its kind is
-        annotated with both ends within the Martinez tolerances (an end that is not marked agrees);
+        label, whether it is of the wave; no share where the wave has no label at all. Level
+        ``wave``: every predicted wave whose middle is in the annotated span, with its mean
+        probability over its labels, whether a wave of its kind is annotated with both ends within
+        the Martinez tolerances (an end that is not marked agrees);
         ``false_share`` is the share that overlaps none of its kind, waves that were invented. Seeds
         are pooled; intervals ``_lo _hi`` are 95 %, from resampling records.
 
@@ -269,6 +270,9 @@ def tabulate_calibration(tallies: dict[str, Floats], *, bootstrap: int, seed: in
         observed = estimate(with_all[..., [2, 0]], ratio, weights)[0]
         false = estimate(with_all[..., [3, 0]], ratio, weights)[0]
         error = estimate(tally[None], calibration_error, weights)[0]
+        if level == "label":  # no label of a wave: it may be there and not be annotated
+            absent = with_all[0, :, :, -1, 2].sum(axis=0) == 0
+            observed[:, absent], error[:, absent] = np.nan, np.nan
         n, total = with_all[0].sum(axis=0)[..., 0], with_all[0].sum(axis=0)[..., 1]
         for i, target in enumerate(KINDS.values()):
             for place in range(N_BINS + 1):

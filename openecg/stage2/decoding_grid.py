@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from openecg.bootstrap import draw_records, estimate, rates
+from openecg.bootstrap import draw_records, estimate, rates_of
 from openecg.files import write_parquet, write_tsv
 from openecg.grouped import by_dataset
 from openecg.metrics import per_record, score_strips
@@ -159,7 +159,7 @@ def _scores(
                     own_counts = counts[:, :, PROTOCOLS.index(protocol), i]
                     sums = per_record(own_counts, every, split.record)
                     weights = draw_records(sums.shape[1], bootstrap=bootstrap, seed=seed)
-                    macro = estimate(sums, lambda one: rates(one)[..., -1, 0], weights)[-1]
+                    macro = estimate(sums, rates_of(sums), weights)[-1, :, -1, 0]
                     for end, value in zip(("", "_lo", "_hi"), macro, strict=True):
                         row[f"macro_{tolerance}{end}"] = value
                     row |= {"n_records": sums.shape[1]}

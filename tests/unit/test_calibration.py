@@ -53,6 +53,19 @@ def test_labels_that_are_always_right_are_called_with_too_little_certainty(tmp_p
     assert middle["observed"].isna().all()
 
 
+def test_a_wave_without_a_label_has_no_share_of_labels(tmp_path: Path) -> None:
+    shards = shard_rows(records=4)
+    called = said(shards)
+    for row in shards:  # as in QTDB, where T waves lack their onset
+        on_ms = np.asarray(row["on_ms"], dtype=float)
+        row["on_ms"] = np.where(np.asarray(row["wave_kind"]) == 3, np.nan, on_ms).tolist()
+    table = calibrated(tmp_path, shards, called)
+    labels = table[table["level"] == "label"].set_index(["target", "bin"])
+    assert np.isnan(labels.loc[("T", "all"), "error"])
+    assert labels.loc["T"]["observed"].isna().all()
+    assert labels.loc[("P", "all"), "error"] > 0
+
+
 def test_waves_in_their_place_come_true_and_late_ones_do_not(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
     right = calibrated(tmp_path, shards, said(shards))

@@ -300,7 +300,7 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
         for block in re.split("<h4>", table)[1:]:
             assert re.match(rf"({REAL}|{MADE_UP}), {SPLIT} split, protocol \w+</h4>", block)
             if "0.740" in block:
-                assert "records: 41; seeds: 0; interval: 95 %, 100 resamples" in block
+                assert "records: 41; seeds: one, 0; interval: 95 %, 100 resamples" in block
                 assert "martinez" in block
 
 

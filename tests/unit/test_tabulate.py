@@ -71,7 +71,7 @@ def test_every_row_says_what_it_rests_on(numbers: Path) -> None:
     said = ["ludb", "masked", "last epoch", "50", "64", "10000", "min_run_ms 60, original"]
     assert row.iloc[0][[*budget, "decoding"]].tolist() == said
     assert row.iloc[0][["records", "seeds", "interval"]].tolist() == [
-        "41", "0", "95 %, 100 resamples",
+        "41", "one, 0", "95 %, 100 resamples",
     ]  # fmt: skip
     nk = where(printed, system="nk_original", dataset=LUDB, protocol="full_window")
     assert nk["seeds"].tolist() == ["none"]
