@@ -33,7 +33,9 @@ try:
     if workflow.is_main_process:
         check_disk()
 except ConfigError as error:
-    sys.exit(str(error))  # one line; an exception would name this file, which is not at fault
+    sys.exit(
+        str(error)
+    )  # one line; an exception would name this file, which is not at fault
 except OSError as error:
     sys.exit(f"{error.filename}: {error.strerror}")
 

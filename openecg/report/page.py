@@ -59,7 +59,7 @@ thead th.group { text-align: center; border-left: 1px solid var(--line); }
 tr:first-child th:first-child, td:first-child { text-align: left; padding-left: 0.3rem; }
 tr { background: var(--page); }
 tr:first-child th:first-child, td:first-child { position: sticky; left: 0; background: inherit;
-  white-space: normal; overflow-wrap: anywhere; min-width: 8rem; max-width: 11rem; }
+  white-space: normal; overflow-wrap: anywhere; min-width: 12rem; max-width: 16rem; }
 tbody tr:nth-child(even) { background: var(--shade); }
 tbody th.of { text-align: left; padding: 0.7rem 0.3rem 0.2rem; background: var(--page); }
 td small { display: block; color: var(--soft); font-size: 0.8rem; line-height: 1.3; }
