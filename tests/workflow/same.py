@@ -22,7 +22,10 @@ def digests(results: Path) -> dict[str, str]:
         name = path.relative_to(results).as_posix()
         if name.startswith(tuple(LEFT_OUT)):
             continue
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # what a job of a killed head was writing aside
+            continue
         if name == "metrics/ablation.tsv":
             content = _without_times(content.decode()).encode()
         found[name] = hashlib.sha256(content).hexdigest()
