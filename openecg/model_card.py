@@ -11,6 +11,7 @@ from openecg.datasets import SIMULATED
 from openecg.errors import DataError
 from openecg.files import read_tsv, written_aside
 from openecg.groups import ALL
+from openecg.headline import tolerance_text
 from openecg.made import current_note, note_of
 from openecg.numbers import read_numbers
 from openecg.selection import TUNING
@@ -113,8 +114,8 @@ def write_model_card(
         "The records that the tables name (validation, test; `all`: each by a model that did not "
         "learn from it) were not learnt from and nothing was chosen on them.",
         "## How good it is",
-        "F1 with 95 % intervals from resampling records, one-to-one matching. Martinez tolerances: "
-        "P 50, QRS 40, T onset 50, T end 100 ms. `annotated_span` does not count what lies outside "
+        "F1 with 95 % intervals from resampling records, one-to-one matching. Tolerances: "
+        f"{tolerance_text()}. `annotated_span` does not count what lies outside "
         "the annotated part, nor the missing end of an incompletely marked wave; `_unexcused` "
         "counts the latter.",
         _table(_macro_rows(told)),
