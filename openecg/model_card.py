@@ -112,7 +112,7 @@ def write_model_card(
             }
         ),
         "The records that the tables name (validation, test; `all`: each by a model that did not "
-        "learn from it) were not learnt from and nothing was chosen on them.",
+        "learn from it) were not learnt from, nor read in choosing the epoch.",
         "## How good it is",
         "F1 with 95 % intervals from resampling records, one-to-one matching. Tolerances: "
         f"{tolerance_text()}. `annotated_span` does not count what lies outside "
