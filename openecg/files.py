@@ -143,6 +143,10 @@ class ParquetRows:
     columns : sequence of str
         What to read of each row.
 
+    Attributes
+    ----------
+    paths : list of Path
+
     Raises
     ------
     DataError
@@ -150,10 +154,10 @@ class ParquetRows:
     """
 
     def __init__(self, paths: Sequence[Path], columns: Sequence[str]) -> None:
-        self._paths, self._columns = list(paths), list(columns)
+        self.paths, self._columns = list(paths), list(columns)
         self._at, self._file = -1, None
         lengths = []
-        for number in range(len(self._paths)):
+        for number in range(len(self.paths)):
             lengths.append(self._open(number).metadata.num_rows)
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
@@ -222,7 +226,7 @@ class ParquetRows:
             try:
                 table = file.read_row_group(one, columns=self._columns)
             except (pa.ArrowException, OSError) as error:
-                text = f"{self._paths[number]}: not a readable Parquet file: {error}"
+                text = f"{self.paths[number]}: not a readable Parquet file: {error}"
                 raise DataError(text) from error
             yield table.take(rows[group == one] - (ends[one] - sizes[one]))
 
@@ -230,7 +234,7 @@ class ParquetRows:
         """Open one of the files instead of the one that is open."""
         if self._file is None or self._at != number:
             self._close()
-            path = self._paths[number]
+            path = self.paths[number]
             try:
                 self._file, self._at = pq.ParquetFile(path), number
             except (pa.ArrowException, OSError) as error:
