@@ -178,10 +178,12 @@ class ParquetRows:
         """Count the rows of all files."""
         return int(self._starts[-1])
 
-    def file_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Number of the file of each row."""
-        number: npt.NDArray[np.int64] = np.searchsorted(self._starts, rows, side="right") - 1
-        return number
+    def place_of(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Give the number of the file of each row, and the number of the row in it."""
+        file: npt.NDArray[np.int64] = np.searchsorted(self._starts, rows, side="right") - 1
+        return file, rows - self._starts[file]
 
     def take(self, rows: npt.NDArray[np.int64]) -> pa.Table:
         """Read some rows.
@@ -202,11 +204,10 @@ class ParquetRows:
             If a file is damaged.
         """
         order = np.argsort(rows, kind="stable")
-        number = self.file_of(rows[order])
-        pieces = []
-        for one in np.unique(number).tolist():
-            own = rows[order][number == one] - self._starts[one]
-            pieces += self._pieces(one, own)
+        file, row = self.place_of(rows[order])
+        pieces: list[pa.Table] = []
+        for one in np.unique(file).tolist():
+            pieces += self._pieces(one, row[file == one])
         if not pieces:
             return self._open(0).schema_arrow.empty_table().select(self._columns)
         table = pa.concat_tables(pieces)

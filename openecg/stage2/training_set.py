@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from openecg.blocks import BLOCK_ROWS
 from openecg.errors import DataError
-from openecg.files import ParquetRows, read_parquet
+from openecg.files import ROW_GROUP_ROWS, ParquetRows, read_parquet
 from openecg.selection import learnt_rows
 from openecg.signals import z_score
 from openecg.stage2.network import N_LEADS
@@ -142,8 +142,8 @@ class FoundWindows:
         ``KEYS`` and ``fold`` of the windows, in the order of their files.
     number : ndarray of shape (n_windows,), dtype int64
         Their rows in the files, numbered through.
-    file : ndarray of shape (n_windows,), dtype int64
-        Number of the file of each.
+    file, row_group : ndarray of shape (n_windows,), dtype int64
+        Number of the file of each, and of its row group there.
     fs_hz : float
         Sampling rate in Hz.
     n_samples : int
@@ -171,7 +171,8 @@ class FoundWindows:
         if not self.rows.num_rows:
             raise _nothing(shards, found)
         self.number = np.concatenate(numbers).astype(np.int64)
-        self.file = self._files.file_of(self.number)
+        self.file, row = self._files.place_of(self.number)
+        self.row_group = row // ROW_GROUP_ROWS
         self._like: Like | None = None
         _, self._like = self._read(np.zeros(1, dtype=np.int64))
         _, self.fs_hz, self.n_samples = self._like
