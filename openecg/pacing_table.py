@@ -568,6 +568,7 @@ def _list_records(paths: Sequence[Path]) -> list[Listed]:
         for record_id, own in table.groupby("record_id", sort=False):
             names = tuple(own["lead"])
             one = own.iloc[0]
+            _check_rate(path, record_id, float(one["fs_hz"]))
             listed.append(
                 Listed(
                     str(record_id),
@@ -628,11 +629,7 @@ def _read_records(path: Path) -> list[Record]:
     for record_id, leads in table.groupby("record_id", sort=False):
         one = leads.iloc[0]
         fs_hz = float(one["fs_hz"])
-        if not fs_hz >= LOWEST_FS_HZ:
-            raise DataError(
-                f"{path}, record {record_id}: sampling rate {fs_hz:g} Hz; at least "
-                f"{LOWEST_FS_HZ:g} is needed"
-            )
+        _check_rate(path, record_id, fs_hz)
         records.append(
             Record(
                 record_id=str(record_id),
@@ -644,3 +641,12 @@ def _read_records(path: Path) -> list[Record]:
             )
         )
     return records
+
+
+def _check_rate(path: Path, record_id: object, fs_hz: float) -> None:
+    """Refuse a rate that is too low."""
+    if not fs_hz >= LOWEST_FS_HZ:
+        raise DataError(
+            f"{path}, record {record_id}: sampling rate {fs_hz:g} Hz; at least "
+            f"{LOWEST_FS_HZ:g} is needed"
+        )
