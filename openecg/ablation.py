@@ -108,7 +108,7 @@ def _count_tokens(paths: list[Path]) -> pd.DataFrame:
         every = (*key[:at], EVERY_RECORD, *key[at + 1 :])
         for counts in (sums, failures):
             counts.setdefault(every, Counter()).update(counts[key])
-    counted = []
+    counted: list[dict[str, object]] = []
     for key, own_sums in sums.items():
         reasons, n_q_peaks = failures[key], own_sums["n_q_peaks"]
         way = dict(zip([*PLACE, *WAYS], key, strict=True))

@@ -1,4 +1,4 @@
-"""Rows cut into blocks that a machine of any size can hold, and that keep together what belongs so."""
+"""Rows cut into blocks, of which one at a time is in memory and none ends inside a group."""
 
 import numpy as np
 import numpy.typing as npt

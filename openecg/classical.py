@@ -183,9 +183,7 @@ def _by_strip(waves: StripWaves, n_strips: int) -> list[list[Floats]]:
     return times
 
 
-def _check_alike(
-    part: ScoredPart, marks: list[list[Floats]], leads: npt.NDArray[np.int64]
-) -> None:
+def _check_alike(part: ScoredPart, marks: list[list[Floats]], leads: npt.NDArray[np.int64]) -> None:
     """Refuse leads of a window that were annotated apart."""
     for lead, own in zip(leads, marks, strict=True):
         if any(not np.array_equal(a, b) for a, b in zip(own, marks[0], strict=True)):

@@ -155,7 +155,8 @@ class ParquetRows:
 
     def __init__(self, paths: Sequence[Path], columns: Sequence[str]) -> None:
         self.paths, self._columns = list(paths), list(columns)
-        self._at, self._file = -1, None
+        self._at = -1
+        self._file: pq.ParquetFile | None = None
         lengths = []
         for number in range(len(self.paths)):
             lengths.append(self._open(number).metadata.num_rows)
@@ -209,7 +210,8 @@ class ParquetRows:
         for one in np.unique(file).tolist():
             pieces += self._pieces(one, row[file == one])
         if not pieces:
-            return self._open(0).schema_arrow.empty_table().select(self._columns)
+            schema = self._open(0).schema_arrow
+            return schema.empty_table().select(self._columns)
         table = pa.concat_tables(pieces)
         if np.array_equal(order, np.arange(order.size)):
             return table
@@ -241,6 +243,7 @@ class ParquetRows:
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{path}: not a readable Parquet file: {error}") from error
             _require(path, self._file.schema_arrow.names, self._columns)
+        assert self._file is not None
         return self._file
 
     def _close(self) -> None:
@@ -252,9 +255,7 @@ class ParquetRows:
 def _require(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
     missing = set(wanted) - set(found)
     if missing:
-        raise DataError(
-            f"{path}: no column {', '.join(sorted(missing))}; found {', '.join(found)}"
-        )
+        raise DataError(f"{path}: no column {', '.join(sorted(missing))}; found {', '.join(found)}")
 
 
 def parquet_note(path: Path, name: str) -> str:

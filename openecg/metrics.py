@@ -437,7 +437,7 @@ def _error_sums(found: BoundaryCounts, n_strips: int) -> Floats:
     return np.stack(sums, axis=-1)
 
 
-def _smallest(values: Floats) -> npt.NDArray[np.floating]:
+def _smallest(values: Floats) -> npt.NDArray[Any]:
     """Store values in the smallest type of float that holds them exactly."""
     for kind in (np.float16, np.float32):
         small = values.astype(kind)

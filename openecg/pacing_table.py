@@ -582,9 +582,7 @@ def _list_records(paths: Sequence[Path]) -> list[Listed]:
     return listed
 
 
-def rates_and_leads(
-    listed: Sequence[Listed], at_rates: Sequence[bool]
-) -> list[tuple[bool, str]]:
+def rates_and_leads(listed: Sequence[Listed], at_rates: Sequence[bool]) -> list[tuple[bool, str]]:
     """List whether to bring records to the lowest rate, and which leads of them to use."""
     known = set.intersection(*(set(leads) for leads in {record.leads for record in listed}))
     names = [name for name, wanted in LEAD_SETS.items() if set(wanted) <= known]

@@ -166,7 +166,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix=".simulate.", dir=folder)
+        self._folder = tempfile.TemporaryDirectory(".part", ".simulate.", folder)
         self._groups: list[str] = []  # by the first name of each
 
     def __enter__(self) -> Self:

@@ -128,14 +128,14 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
     html = []
     with ParquetRows(files, names) as systems, ParquetRows(shards, truth_names) as truth:
         starts = np.cumsum([0, *(len(own) for own in keys)])
-        for _, own in wanted.sort_values(["order", "file"], kind="stable").groupby("order"):
-            called = systems.take((starts[own["file"]] + own["row"]).to_numpy(np.int64))
-            true = truth.take(own["truth"].to_numpy(np.int64)).to_pandas()
+        for _, one in wanted.sort_values(["order", "file"], kind="stable").groupby("order"):
+            called = systems.take((starts[one["file"]] + one["row"]).to_numpy(np.int64))
+            true = truth.take(one["truth"].to_numpy(np.int64)).to_pandas()
             rows = called.to_pandas().merge(
                 true.drop_duplicates(KEYS), on=[*KEYS, "split"], suffixes=("", "_true")
             )
-            rows = rows.assign(error=own["error"].to_numpy())
-            html.append(_strip_html(rows, str(own["why"].iloc[0])))
+            rows = rows.assign(error=one["error"].to_numpy())
+            html.append(_strip_html(rows, str(one["why"].iloc[0])))
     return html
 
 

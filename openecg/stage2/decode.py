@@ -388,7 +388,7 @@ class Listed:
         DataError
             If labels differ in number between windows, or a window is in none of the shards.
         """
-        record = self.rows.groupby(RECORD, sort=False).ngroup().to_numpy()
+        record = self.rows.groupby(RECORD, sort=False).ngroup().to_numpy().astype(np.int64)
         in_shards = rows_in_shards(shards, self.rows) if columns else np.zeros(0, dtype=np.int64)
         in_files = np.argsort(self.number, kind="stable")
         n_copies = self.number.size // len(self.rows)

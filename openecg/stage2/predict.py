@@ -157,10 +157,8 @@ def evaluate(
             block = slice(done, int(complete[number]))
             both = [ready.pop(row) for row in range(block.start, block.stop)]
             ahead = [one for _, one in both if one is not None]
-            yield (
-                block,
-                Output(torch.stack([one for one, _ in both]), torch.stack(ahead) if ahead else None),
-            )
+            logits = torch.stack([one for one, _ in both])
+            yield block, Output(logits, torch.stack(ahead) if ahead else None)
             done = block.stop
 
 

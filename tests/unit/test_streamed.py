@@ -96,7 +96,8 @@ def test_the_digest_sees_signals_marks_and_folds(tmp_path: Path) -> None:
 
     def digest() -> str:
         path = write_rows(rows, tmp_path / "part")
-        return FoundWindows([path], select=lambda split, _: split == "train", columns=MARKS).digest()
+        found = FoundWindows([path], select=lambda split, _: split == "train", columns=MARKS)
+        return found.digest()
 
     first = digest()
     assert first == digest()
