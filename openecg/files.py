@@ -131,6 +131,21 @@ def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> pa.Tabl
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
 
 
+def read_keys(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read columns that are small beside others of a file, in no more memory than they take.
+
+    Errors are those of `read_parquet`.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            _require(path, file.schema_arrow.names, columns)
+            groups = range(file.metadata.num_row_groups)
+            tables = [file.read_row_group(i, list(columns), use_threads=False) for i in groups]
+            return pa.concat_tables(tables or [file.schema_arrow.empty_table().select(columns)])
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+
+
 class ParquetRows:
     """Rows of Parquet files, numbered through, of which one row group is read at a time.
 

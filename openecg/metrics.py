@@ -351,38 +351,42 @@ class ScoredStrips:
         )
 
 
-def score_strips(split: ScoredSplit) -> ScoredStrips:
+def score_strips(split: ScoredSplit, *, errors: bool = True) -> ScoredStrips:
     """Match the boundaries of all seeds at all tolerances.
 
     Parameters
     ----------
     split : ScoredSplit
         With the marks of either side, and the annotated span.
+    errors : bool
+        False: of the errors of the hits nothing is kept, for which there is no use then.
     """
     order: list[Rows] = []
     error_ms: list[list[list[list[npt.NDArray[np.floating]]]]] = [
-        [[[] for _ in BOUNDARIES] for _ in TOLERANCES] for _ in split.seeds
+        [[[] for _ in BOUNDARIES] for _ in TOLERANCES] for _ in split.seeds if errors
     ]
 
     def count(part: ScoredPart) -> list[npt.NDArray[Any]]:
         span_ms = np.stack([part.truth[k].to_numpy() for k in ("span_on_ms", "span_off_ms")], 1)
         found = _part_boundaries(part, span_ms)
         order.append(part.rows)
-        for here, own in zip(error_ms, found, strict=True):
+        for here, own in zip(error_ms, found, strict=False):  # nothing without errors
             for row, own_row in zip(here, own, strict=True):
                 for one, counted in zip(row, own_row, strict=True):
                     # By strip, as the counts say: the marks of a strip may not be together.
                     by_strip = np.argsort(counted.error_strip, kind="stable")
                     one.append(_smallest(counted.error_ms[by_strip]))
         counts = _of_each(found, lambda one: one.counts, np.int16).transpose(4, 0, 3, 1, 2, 5)
-        errors = _of_each(found, lambda one: _error_sums(one, len(span_ms)), np.float64)
         span = np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]) / DENSITY_MS
-        return [counts, errors.transpose(3, 0, 1, 2, 4), span, part.marked_onsets()]
+        found = found if errors else []
+        sums = _of_each(found, lambda one: _error_sums(one, len(span_ms)), np.float64)
+        sums = sums.reshape(len(found), len(TOLERANCES), len(BOUNDARIES), len(span_ms), 2)
+        return [counts, sums.transpose(3, 0, 1, 2, 4), span, part.marked_onsets()]
 
-    counts, errors, span, marked_onsets = split.gather(count)
+    counts, sums, span, marked_onsets = split.gather(count)
     return ScoredStrips(
         counts=np.moveaxis(counts, 1, 0),
-        errors=np.moveaxis(errors, 1, 0),
+        errors=np.moveaxis(sums, 1, 0),
         span=span,
         marked_onsets=marked_onsets,
         error_ms=[[[np.concatenate(one) for one in row] for row in rows] for rows in error_ms],

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from openecg.blocks import blocks
 from openecg.errors import DataError
-from openecg.files import ParquetRows, read_parquet
+from openecg.files import ParquetRows, read_keys
 from openecg.score import StripWaves
 from openecg.selection import ALL, TUNING
 from openecg.splits import TRAIN
@@ -235,8 +235,9 @@ def read_scored_split(
     for path in ordered:
         own = _index(pred[path].select(KEYS).to_pandas(), path)
         for one, other, text in ((own, side, "is predicted, but not in"), (side, own, "is in")):
-            alone = one.difference(other)
-            if len(alone):
+            missing = other.get_indexer(one) < 0
+            if missing.any():
+                alone = one[missing].sort_values()
                 more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
                 but = ", but not predicted" if one is side else ""
                 where = f"{place}{shards[0].parent}{but}"
@@ -261,7 +262,7 @@ def read_scored_split(
 def _keys_of(path: Path, keys: list[str], more: list[str]) -> pa.Table:
     """Read the keys of predictions; DataError if they lack other columns that are needed."""
     with ParquetRows([path], [*keys, *more]):
-        return read_parquet(path, columns=keys)
+        return read_keys(path, keys)
 
 
 def _strips(
@@ -277,7 +278,7 @@ def _strips(
     n_rows, chosen = 0, []
     with ParquetRows(shards, ["split", *DESCRIBED, *needed]):
         for path in shards:
-            table = read_parquet(path, columns=["split", *KEYS, *DESCRIBED])
+            table = read_keys(path, ["split", *KEYS, *DESCRIBED])
             numbers = pa.array(np.arange(n_rows, n_rows + table.num_rows))
             n_rows += table.num_rows
             table = table.append_column("row", numbers)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from openecg.errors import DataError
-from openecg.files import ParquetRows, list_values, read_parquet
+from openecg.files import ParquetRows, list_values, read_keys, read_parquet
 from openecg.plots import Spans, strip
 from openecg.report.parts import figure, label
 from openecg.tables import where
@@ -92,7 +92,7 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
     """
     files = _lowest_seeds(predictions)
     errors, places = [], []
-    keys = [_keys(read_parquet(path, columns=[*KEYS, "split"])) for path in files]
+    keys = [_keys(read_keys(path, [*KEYS, "split"])) for path in files]
     start = 0
     with ExitStack() as stack:
         frames = [stack.enter_context(ParquetRows([path], ["frames"])) for path in files]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from openecg.blocks import blocks
 from openecg.errors import DataError
-from openecg.files import ParquetRows, parquet_writer, read_parquet
+from openecg.files import ParquetRows, parquet_writer, read_keys
 from openecg.grouped import first_row
 from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.decoders import (
@@ -436,7 +436,7 @@ def list_windows(paths: list[Path]) -> Listed:
         others.
     """
     columns = [*KEYS, "split", "fs_hz", "label_ms"]
-    rows = pa.concat_tables([read_parquet(path, columns=columns) for path in paths]).to_pandas()
+    rows = pa.concat_tables([read_keys(path, columns) for path in paths]).to_pandas()
     lengths = rows[["fs_hz", "label_ms"]].drop_duplicates()
     if lengths.shape[0] != 1:
         raise DataError(f"{paths[0]} and others: labels or rates differ between windows")
@@ -493,7 +493,7 @@ def rows_in_shards(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.int
     n_rows, found = 0, []
     records = pa.array(rows["record_id"].unique().tolist(), pa.string())
     for path in shards:
-        keys = read_parquet(path, columns=KEYS)
+        keys = read_keys(path, KEYS)
         numbers = pa.array(np.arange(n_rows, n_rows + keys.num_rows))
         n_rows += keys.num_rows
         keys = keys.append_column("row", numbers)

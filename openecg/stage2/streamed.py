@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from openecg.blocks import BLOCK_ROWS
-from openecg.files import ParquetRows, read_parquet
+from openecg.files import ParquetRows, read_keys
 from openecg.selection import learnt_rows
 from openecg.stage2.batches import Data
 from openecg.stage2.settings import ANY_LEADS
@@ -137,7 +137,7 @@ def training_bytes(shards: Sequence[Path], scheme: str) -> tuple[int, int]:
     """
     n_rows, n_windows, one = 0, 0, None
     for path in shards:
-        table = read_parquet(path, columns=["split", "fold"])
+        table = read_keys(path, ["split", "fold"])
         split = table["split"].to_numpy(zero_copy_only=False).astype(str)
         chosen = learnt_rows(scheme, split, table["fold"].to_numpy().astype(np.int64))
         n_windows += int(chosen.sum())

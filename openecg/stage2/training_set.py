@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from openecg.blocks import BLOCK_ROWS
 from openecg.errors import DataError
-from openecg.files import ROW_GROUP_ROWS, ParquetRows, read_parquet
+from openecg.files import ROW_GROUP_ROWS, ParquetRows, read_keys, read_parquet
 from openecg.selection import learnt_rows
 from openecg.signals import z_score
 from openecg.stage2.network import N_LEADS
@@ -162,7 +162,7 @@ class FoundWindows:
         self._files = ParquetRows(shards, [*self._columns, *SIGNAL])
         n_rows, rows, numbers, found = 0, [], [], set[str]()
         for path in shards:
-            table = read_parquet(path, columns=[*KEYS, "fold"])
+            table = read_keys(path, [*KEYS, "fold"])
             chosen = np.flatnonzero(_select(table, select, found))
             rows.append(table.take(chosen))
             numbers.append(chosen + n_rows)
