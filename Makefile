@@ -4,6 +4,7 @@
 # make test                             lint and all tests
 # make test-slurm                       tests on a SLURM of their own; needs root and Debian
 # make bench                            speed of codec, tokenising, scoring, reading, training
+# make bench-scale                      growth of the whole run with its data; SCALES="1 10 100"
 # make lock                             newer versions of all packages in constraints.txt
 # make clean                            remove what runs have written
 PY ?= python3
@@ -11,6 +12,9 @@ VENV ?= .venv
 CORES ?= 2
 CONFIG ?=
 ARGS ?=
+# Of bench-scale: in units of 200 records. FOLDER keeps the runs, so that it can go on.
+SCALES ?= 1 10 100
+FOLDER ?=
 # Of SLURM; GPU_PARTITION is for training. Empty: what profiles/slurm says.
 PARTITION ?= $(SBATCH_PARTITION)
 GPU_PARTITION ?= $(SBATCH_GPU_PARTITION)
@@ -51,7 +55,7 @@ CONFIGFILE := $(if $(CONFIG),--configfile $(CONFIG))
 HEADLINE = $(if $(strip $(PARTIAL)),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
 	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
 
-.PHONY: run slurm test lint unit test-slurm bench lock clean
+.PHONY: run slurm test lint unit test-slurm bench bench-scale lock clean
 run: $(STAMP)
 	$(SNAKEMAKE) --cores $(CORES) $(OPTIONS) $(CONFIGFILE)
 	$(HEADLINE)
@@ -79,6 +83,9 @@ test-slurm: $(SLURM_STAMP)
 
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 python -m benchmarks.bench $(ARGS)
+
+bench-scale: $(STAMP)
+	python -m benchmarks.scale $(SCALES) --cores $(CORES) $(if $(FOLDER),--folder $(FOLDER)) $(ARGS)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 PLACE = ["dataset", "split"]
 WAVES = ("P", "QRS", "T", "mean_wave")
 WAYS = ["stream", "method", "pacer", "grid"]
+SUMMED = ("n_q_peaks", "n_q_lost", "n_q_events")
 READ = [*PLACE, *WAYS, "compact", "n_q_peaks", "n_q_lost", "error"]
 
 
@@ -90,29 +91,37 @@ def _count_tokens(paths: list[Path]) -> pd.DataFrame:
     if not paths:
         raise DataError("no token streams to compare; at least one is needed")
     q = ID_TO_CHAR[ID_Q]
-    tables = []
+    sums: dict[tuple[str, ...], Counter[str]] = {}  # by place and way, in the order of the files
+    failures: dict[tuple[str, ...], Counter[str]] = {}
     for path in paths:
         tokens = read_parquet(path, columns=READ)
         n_q_events = pc.count_substring(tokens["compact"], pattern=q)
         tokens = tokens.append_column("n_q_events", n_q_events.cast(pa.int64()))
-        tables.append(tokens.drop_columns("compact"))
-    rows = pa.concat_tables(tables).to_pandas()
-    rows = pd.concat([rows, rows.assign(split=EVERY_RECORD)])
-    counted = []
-    for key, own in rows.groupby([*PLACE, *WAYS], sort=False):
-        reasons = Counter(own["error"].dropna())
-        n_q_peaks, n_q_lost = int(own["n_q_peaks"].sum()), int(own["n_q_lost"].sum())
+        rows = tokens.drop_columns("compact").to_pandas()
+        for key, own in rows.groupby([*PLACE, *WAYS], sort=False):
+            sums.setdefault(key, Counter()).update(
+                {name: int(own[name].sum()) for name in SUMMED} | {"n_streams": len(own)}
+            )
+            failures.setdefault(key, Counter()).update(own["error"].dropna())
+    at = PLACE.index("split")
+    for key in list(sums):
+        every = (*key[:at], EVERY_RECORD, *key[at + 1 :])
+        for counts in (sums, failures):
+            counts.setdefault(every, Counter()).update(counts[key])
+    counted: list[dict[str, object]] = []
+    for key, own_sums in sums.items():
+        reasons, n_q_peaks = failures[key], own_sums["n_q_peaks"]
         way = dict(zip([*PLACE, *WAYS], key, strict=True))
-        n_q_events = int(own["n_q_events"].sum()) if way["grid"] == FORCED else None
+        n_q_events = own_sums["n_q_events"] if way["grid"] == FORCED else None
         counted.append(
             way
             | {
-                "n_streams": len(own),
+                "n_streams": own_sums["n_streams"],
                 "n_failed": reasons.total(),
                 "failures": "; ".join(f"{n} x {why}" for why, n in sorted(reasons.items())),
                 "n_q_peaks": n_q_peaks,
-                "n_q_lost": n_q_lost,
-                "q_loss": n_q_lost / n_q_peaks if n_q_peaks else None,
+                "n_q_lost": own_sums["n_q_lost"],
+                "q_loss": own_sums["n_q_lost"] / n_q_peaks if n_q_peaks else None,
                 "q_loss_events": 1 - n_q_events / n_q_peaks if n_q_events and n_q_peaks else None,
             }
         )

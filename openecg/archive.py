@@ -1,15 +1,23 @@
 """Read the files of a data set straight from its zip, and refuse a zip that cannot be trusted."""
 
 import hashlib
+import logging
 import stat
 import zipfile
 import zlib
+from array import array
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
+
+import numpy as np
 
 from openecg.errors import DataError
+from openecg.zipdir import NotPlainError, list_members, read_member
+
+log = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS.txt"
 # The largest file of the supported data sets, the CSV of ISP, holds a few MB.
@@ -37,6 +45,10 @@ class Archive:
     ----------
     path : Path
         The zip. Nothing of it is unpacked.
+    keep : callable, optional
+        Takes the path of a file inside the top folder, says whether it may be read. Of a plain zip
+        (`openecg.zipdir`) the others are checked like all, and then forgotten, so that the list of
+        a large archive takes no memory.
 
     Attributes
     ----------
@@ -55,17 +67,36 @@ class Archive:
         ``MAX_MEMBER_BYTES``; if there is no single top folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep: Callable[[str], bool] | None = None) -> None:
         self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        self._file: BinaryIO | None = None
+        self._sums: dict[str, str] | None = None
+        if keep is not None:
+            try:
+                self.top, self.members = _kept_members(path, keep)
+                self._file = path.open("rb")
+                if SUMS in self.members:
+                    self._sums = _kept_sums(self._file, self.members[SUMS], keep)
+            except (NotPlainError, OSError):
+                self._close()  # zipfile says what is wrong
+            else:
+                return
+        self._open_whole()
+
+    def _open_whole(self) -> None:
+        """Let zipfile list and read the members, whatever was kept."""
+        self._close()
+        self._sums = None
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = zipfile.ZipFile(self.path)
         except DAMAGED as error:
-            raise DataError(f"{path}: not a readable zip: {error}") from error
+            raise DataError(f"{self.path}: not a readable zip: {error}") from error
         try:
-            self.top, self.members = self._list()
+            self.top, self.members = self._list(self._zip)
             self._sums = self._read_sums() if SUMS in self.members else None
         except DataError:
-            self._zip.close()
+            self._close()
             raise
 
     def __enter__(self) -> Self:
@@ -79,7 +110,13 @@ class Archive:
         trace: TracebackType | None,
     ) -> None:
         """Close the zip."""
-        self._zip.close()
+        self._close()
+
+    def _close(self) -> None:
+        for opened in (self._zip, self._file):
+            if opened is not None:
+                opened.close()
+        self._zip = self._file = None
 
     def read(self, member: str) -> bytes:
         """Return the bytes of a file, checked against the sums of the release.
@@ -115,10 +152,10 @@ class Archive:
         if self._sums is None:
             raise DataError(f"{self.path}: no member {SUMS} in the top folder {self.top}")
 
-    def _list(self) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+    def _list(self, opened: zipfile.ZipFile) -> tuple[str, dict[str, zipfile.ZipInfo]]:
         """Check the list of members and find the top folder."""
         members: dict[str, zipfile.ZipInfo] = {}
-        for info in self._zip.infolist():
+        for info in opened.infolist():
             name = info.filename
             if name.startswith("__MACOSX/"):  # what the macOS archiver adds; no data
                 continue
@@ -145,12 +182,12 @@ class Archive:
         """Read the published sums: one line of sum and path for each file."""
         sums = {}
         for number, line in enumerate(self._decode(SUMS, self._read(SUMS)).splitlines(), 1):
-            digest, _, member = line.partition(" ")
-            if len(digest) != 64 or not member.strip():
+            found = _sum_of(line)
+            if found is None:
                 raise DataError(
                     f"{self.path}: {SUMS}, line {number}: {line[:80]!r} is not a sum and a path"
                 )
-            sums[member.strip().removeprefix("*").removeprefix("./")] = digest.lower()
+            sums[found[0]] = found[1]
         return sums
 
     def _decode(self, member: str, content: bytes) -> str:
@@ -160,7 +197,14 @@ class Archive:
             raise DataError(f"{self.path}: member {member} is not UTF-8 text: {error}") from error
 
     def _read(self, member: str) -> bytes:
-        if member not in self.members:
+        if self._file is not None:
+            if member in self.members:
+                try:
+                    return b"".join(read_member(self._file, self.members[member]))
+                except (NotPlainError, OSError):
+                    log.debug("%s: member %s is left to zipfile", self.path, member)
+            self._open_whole()  # not among those that were kept, not there, or damaged
+        if member not in self.members or self._zip is None:
             raise DataError(f"{self.path}: no member {member} in the top folder {self.top}")
         info = self.members[member]
         try:
@@ -211,15 +255,92 @@ def zip_stamp(path: Path) -> str:
 def _stamp(path: Path, size: int, changed_ns: int) -> str:
     """Stamp a zip once per process, and again if it was replaced meanwhile."""
     try:
-        with zipfile.ZipFile(path) as opened:
-            members = [
-                (info.filename, info.CRC, info.file_size, info.header_offset)
-                for info in opened.infolist()
-            ]
-    except DAMAGED:
-        return f"{size} bytes, no zip"
-    digest = hashlib.sha256(repr(members).encode()).hexdigest()
+        digest = _hash_list(list_members(path))
+    except (NotPlainError, OSError):
+        try:
+            with zipfile.ZipFile(path) as opened:
+                digest = _hash_list(iter(opened.infolist()))
+        except DAMAGED:
+            return f"{size} bytes, no zip"
     return f"{size} bytes, members {digest[:12]}"
+
+
+def _hash_list(members: Iterator[zipfile.ZipInfo]) -> str:
+    """Hash the list of members, as the text of a list of Python."""
+    seen = hashlib.sha256(b"[")
+    for number, info in enumerate(members):
+        row = (info.filename, info.CRC, info.file_size, info.header_offset)
+        seen.update(f"{', ' if number else ''}{row!r}".encode())
+    seen.update(b"]")
+    return seen.hexdigest()
+
+
+def _kept_members(
+    path: Path, keep: Callable[[str], bool]
+) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+    """Check the list of members, and give the top folder and those to keep.
+
+    Raises
+    ------
+    NotPlainError
+        If anything is to be said against one of them.
+    """
+    top, kept = "", {}
+    hashes = array("q")
+    for info in list_members(path):
+        name = info.filename
+        if name.startswith("__MACOSX/"):
+            continue
+        folder, slash, inside = name.partition("/")
+        top = top or folder
+        if _fault(info) or not slash or folder != top:
+            raise NotPlainError
+        hashes.append(hash(name))
+        if not info.is_dir() and (inside == SUMS or keep(inside)):
+            kept[inside] = info
+    numbers = np.sort(np.frombuffer(hashes, dtype=np.int64))
+    if not numbers.size or (np.diff(numbers) == 0).any():  # a name that is there twice, probably
+        raise NotPlainError
+    return top, kept
+
+
+def _kept_sums(
+    file: BinaryIO, info: zipfile.ZipInfo, keep: Callable[[str], bool]
+) -> dict[str, str]:
+    """Read the sums of the members to keep.
+
+    Raises
+    ------
+    NotPlainError
+        If it is not lines of printable ASCII, each a sum and a path.
+    """
+    sums = {}
+    for line in _lines(read_member(file, info)):
+        text = line.removesuffix(b"\r")
+        found = _sum_of(text.decode("ascii")) if text.isascii() else None
+        if found is None or not text.decode("ascii").isprintable():
+            raise NotPlainError
+        if keep(found[0]):
+            sums[found[0]] = found[1]
+    return sums
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Divide content that comes in pieces to lines."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _sum_of(line: str) -> tuple[str, str] | None:
+    """Take a line of sums apart to path and sum; None if it is not one."""
+    digest, _, member = line.partition(" ")
+    if len(digest) != 64 or not member.strip():
+        return None
+    return member.strip().removeprefix("*").removeprefix("./"), digest.lower()
 
 
 def _fault(info: zipfile.ZipInfo) -> str:

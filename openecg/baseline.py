@@ -12,7 +12,7 @@ import pyarrow as pa
 from openecg.cells import FORCED
 from openecg.codec import Event, decode, to_frames
 from openecg.errors import DataError
-from openecg.files import read_parquet, write_parquet
+from openecg.files import parquet_writer, read_parquet
 from openecg.predictions import PREDICTION_SCHEMA
 from openecg.selection import in_scope, split_name
 from openecg.streams import decode_rows
@@ -127,43 +127,49 @@ def predict_tokens(
     Pacer spikes do not cut waves (`settle_spikes`), unless the stream is made the way of the
     reference system, which has them do so (grid ``forced``).
     """
-    columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_SCHEMA.names}
-    splits = set()
-    for path in tokens:
-        table = read_parquet(path, columns=list(READ))
-        streams = _decoded(table, path)
-        for row, stream in zip(table.drop_columns("words").to_pylist(), streams, strict=True):
-            splits.add(row["split"])
-            if not in_scope(scope, row["split"]):
-                continue
-            events = stream if row["grid"] == FORCED else settle_spikes(stream)
-            fs_hz = row["fs_hz"]
-            kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
-            for name in KEYS:
-                columns[name].append(row[name])
-            columns["split"][-1] = split_name(scope, row["split"])
-            columns["system"].append(f"nk_{row['stream']}")
-            columns["seed"].append("")
-            frames = to_frames(events, frame_ms, n_frames * frame_ms)
-            columns["frames"].append(SUPER_CLASS[frames])
-            columns["wave_kind"].append(kind)
-            columns["on_ms"].append(on * 1000.0 / fs_hz)
-            columns["off_ms"].append(off * 1000.0 / fs_hz)
+    splits, systems, n_waves = set[str](), set[str](), 0
     names = f"{len(tokens)} token files, first {tokens[0] if tokens else 'none'}"
-    systems = sorted(set(columns["system"]))
-    if not systems:
-        raise DataError(f"{names}: no row in scope {scope!r}; found splits {sorted(splits)}")
-    if len(systems) > 1:
-        raise DataError(f"{names}: systems {', '.join(systems)} in one prediction; one is allowed")
-    write_parquet(pa.table(columns, schema=PREDICTION_SCHEMA), predictions)
+    with parquet_writer(PREDICTION_SCHEMA, predictions) as writer:
+        for path in tokens:
+            table = read_parquet(path, columns=list(READ))
+            splits.update(table["split"].unique().to_pylist())
+            part = _predicted(table, path, scope=scope, frame_ms=frame_ms, n_frames=n_frames)
+            systems.update(part["system"].unique().to_pylist())
+            n_waves += len(part["wave_kind"].combine_chunks().flatten())
+            writer.write(part)
+        if not systems:
+            raise DataError(f"{names}: no row in scope {scope!r}; found splits {sorted(splits)}")
+        if len(systems) > 1:
+            listed = ", ".join(sorted(systems))
+            raise DataError(f"{names}: systems {listed} in one prediction; one is allowed")
     log.info(
-        "%s: %d rows, %s, by %s, %d waves",
-        predictions,
-        len(columns["frames"]),
-        scope,
-        systems[0],
-        sum(len(kind) for kind in columns["wave_kind"]),
+        "%s: %d rows, %s, by %s, %d waves", predictions, writer.n_rows, scope, *systems, n_waves
     )
+
+
+def _predicted(
+    table: pa.Table, path: Path, *, scope: str, frame_ms: float, n_frames: int
+) -> pa.Table:
+    """Turn the streams of one part that are in scope into rows of `PREDICTION_SCHEMA`."""
+    columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_SCHEMA.names}
+    streams = _decoded(table, path)
+    for row, stream in zip(table.drop_columns("words").to_pylist(), streams, strict=True):
+        if not in_scope(scope, row["split"]):
+            continue
+        events = stream if row["grid"] == FORCED else settle_spikes(stream)
+        fs_hz = row["fs_hz"]
+        kind, on, off = waves_of_events(events, n_samples=row["native_samples"], fs_hz=fs_hz)
+        for name in KEYS:
+            columns[name].append(row[name])
+        columns["split"][-1] = split_name(scope, row["split"])
+        columns["system"].append(f"nk_{row['stream']}")
+        columns["seed"].append("")
+        frames = to_frames(events, frame_ms, n_frames * frame_ms)
+        columns["frames"].append(SUPER_CLASS[frames])
+        columns["wave_kind"].append(kind)
+        columns["on_ms"].append(on * 1000.0 / fs_hz)
+        columns["off_ms"].append(off * 1000.0 / fs_hz)
+    return pa.table(columns, schema=PREDICTION_SCHEMA)
 
 
 def _decoded(table: pa.Table, path: Path) -> list[list[Event]]:

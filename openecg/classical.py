@@ -12,7 +12,7 @@ from openecg.errors import DataError
 from openecg.files import write_tsv
 from openecg.groups import ALL, group_strips
 from openecg.score import SEARCH_MS, StripWaves, average_records, better_lead_errors
-from openecg.scored_split import MARKS, SYSTEM, ScoredSplit, read_scored_split
+from openecg.scored_split import MARKS, SYSTEM, ScoredPart, ScoredSplit, read_scored_split
 from openecg.waves import BOUNDARIES
 
 log = logging.getLogger(__name__)
@@ -90,10 +90,10 @@ def tabulate_classical(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.D
         If the leads of a record have different marks.
     """
     record = split.record
-    figures = _figures(split)
+    figures, marked = _figures(split)
     seeds = split.row_seeds
     tables = []
-    for group in group_strips(split.described()):
+    for group in group_strips(split.described(marked)):
         if group.lead_group != ALL:
             continue
         members = np.unique(record[group.strips])
@@ -123,25 +123,37 @@ def tabulate_classical(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.D
     )[COLUMNS]
 
 
-def _figures(split: ScoredSplit) -> Floats:
+def _figures(split: ScoredSplit) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Give upper and lower part of the figures of each seed, record and boundary.
 
     Returns
     -------
-    ndarray of shape (n_seeds, n_records, n_boundaries, 3, 2), dtype float64
-        The figures are ``FIGURES``.
+    figures : ndarray of shape (n_seeds, n_records, n_boundaries, 3, 2), dtype float64
+        They are ``FIGURES``.
+    marked : ndarray of shape (n_strips, 2), dtype int64
+        As of `ScoredPart.marked_onsets`.
     """
-    record, n_strips = split.record, split.truth.num_rows
-    window = split.truth["window"].to_numpy()
-    truth = _by_strip(split.true_waves(), n_strips)
+    record = split.record
     figures = np.zeros((len(split.seeds), record[-1] + 1, len(BOUNDARIES), len(FIGURES), 2))
+    marked = np.zeros((len(record), 2), dtype=np.int64)
+    for part in split.parts():
+        _add_figures(figures, part, record[part.rows])
+        marked[part.rows] = part.marked_onsets()
+    return figures, marked
+
+
+def _add_figures(figures: Floats, part: ScoredPart, record: npt.NDArray[np.int64]) -> None:
+    """Put in the figures of the records of a part, given the record of each of its strips."""
+    n_strips = len(part.rows)
+    window = part.truth["window"].to_numpy()
+    truth = _by_strip(part.true_waves(), n_strips)
     together = [
         np.flatnonzero((record == one) & (window == number))
         for one, number in dict.fromkeys(zip(record.tolist(), window.tolist(), strict=True))
     ]
     for leads in together:
-        _check_alike(split, [[times[lead] for times in truth] for lead in leads], leads)
-    for i, waves in enumerate(split.called_waves()):
+        _check_alike(part, [[times[lead] for times in truth] for lead in leads], leads)
+    for i, waves in enumerate(part.called_waves()):
         called = _by_strip(waves, n_strips)
         for j, (true_ms, called_ms) in enumerate(zip(truth, called, strict=True)):
             errors_ms: dict[int, list[Floats]] = {}
@@ -158,7 +170,6 @@ def _figures(split: ScoredSplit) -> Floats:
                 figures[i, one, j, 2] = own.n_hits, own.n_points
                 if own.n_records:
                     figures[i, one, j, :2] = [[own.mean_ms, 1], [own.sd_ms, 1]]
-    return figures
 
 
 def _by_strip(waves: StripWaves, n_strips: int) -> list[list[Floats]]:
@@ -172,14 +183,12 @@ def _by_strip(waves: StripWaves, n_strips: int) -> list[list[Floats]]:
     return times
 
 
-def _check_alike(
-    split: ScoredSplit, marks: list[list[Floats]], leads: npt.NDArray[np.int64]
-) -> None:
+def _check_alike(part: ScoredPart, marks: list[list[Floats]], leads: npt.NDArray[np.int64]) -> None:
     """Refuse leads of a window that were annotated apart."""
     for lead, own in zip(leads, marks, strict=True):
         if any(not np.array_equal(a, b) for a, b in zip(own, marks[0], strict=True)):
-            strip = split.truth.select(["record_id", "lead"]).slice(int(lead), 1).to_pylist()[0]
+            strip = part.truth.select(["record_id", "lead"]).slice(int(lead), 1).to_pylist()[0]
             raise DataError(
-                f"{split.shards[0].parent}: record {strip['record_id']} lead {strip['lead']} is "
+                f"{part.shards[0].parent}: record {strip['record_id']} lead {strip['lead']} is "
                 "not marked as the first lead is; this protocol needs leads annotated together"
             )

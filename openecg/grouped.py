@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from openecg.errors import DataError
-from openecg.files import read_parquet
+from openecg.files import ParquetRows
 
 
 def first_row(path: Path, columns: list[str]) -> list[str]:
@@ -14,10 +16,11 @@ def first_row(path: Path, columns: list[str]) -> list[str]:
     DataError
         If the file cannot be read, or has no row.
     """
-    rows = read_parquet(path, columns=columns).slice(0, 1).to_pylist()
-    if not rows:
-        raise DataError(f"{path}: no rows")
-    return [str(rows[0][name]) for name in columns]
+    with ParquetRows([path], columns) as rows:
+        if not len(rows):
+            raise DataError(f"{path}: no rows")
+        first = rows.take(np.zeros(1, dtype=np.int64)).to_pylist()[0]
+    return [str(first[name]) for name in columns]
 
 
 def by_dataset(shards: list[Path]) -> dict[str, list[Path]]:

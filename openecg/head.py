@@ -22,7 +22,7 @@ STATE = Path(".snakemake")
 RESULTS = Path("results")
 LOCK = STATE / "head.lock"
 MARK = "OPENECG_HEAD"  # in the environment of every job: the folder that its run works in
-ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves
+ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves, or a killed `simulate`
 LEAST_BYTES = 10_000_000  # free; Snakemake's own records and logs need some
 PATIENCE_S = 90  # for jobs to end after they were told to; SLURM kills after its KillWait
 
@@ -82,7 +82,10 @@ def clear_up() -> None:
     end_slurm_jobs(run_ids())
     end_processes()
     for path in [*locks, *RESULTS.rglob(ASIDE)]:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def check_disk() -> None:

@@ -91,7 +91,7 @@ def index_records(
     if held_out in ("", TRAIN):
         raise ConfigError(f"held_out must be a name other than {TRAIN!r}, got {held_out!r}")
     check_sha256(archive, sha256)
-    with Archive(archive) as opened:
+    with Archive(archive, keep=lambda member: loader.is_needed(member, frozenset())) as opened:
         records: list[RecordInfo] = loader.list_records(opened)
     if not 1 <= parts <= len(records):
         raise ConfigError(

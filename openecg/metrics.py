@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from openecg.blocks import blocks
 from openecg.bootstrap import draw_records, estimate, mean_and_sd, rates_of, ratio
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_tsv
@@ -29,6 +31,7 @@ from openecg.scored_split import (
     MEAN_SEED,
     SYSTEM,
     Rows,
+    ScoredPart,
     ScoredSplit,
     read_scored_split,
 )
@@ -138,14 +141,10 @@ def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.Data
     DataError
         If labels are not as documented, or of another number than the predictions.
     """
-    truth = split.true_frames()
-    try:
-        counts = np.stack([count_frames(truth, called) for called in split.called_frames()])
-    except ValueError as error:
-        raise DataError(f"{split.predictions[0]}: {error}") from error
-    counts = np.moveaxis(counts, 2, 1)  # seed, strip, protocol, wave, (hits, false, misses)
-    groups, record = group_strips(split.described()), split.record
-    draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
+    counts, marked = split.gather(lambda part: (_part_frames(part), part.marked_onsets()))
+    counts = np.moveaxis(counts, 1, 0)  # seed, strip, protocol, wave, (hits, false, misses)
+    groups, record = group_strips(split.described(marked)), split.record
+    draw = _drawing(bootstrap=bootstrap, seed=seed)
     columns = []
     for group in groups:
         sums = per_record(counts, group.strips, record)
@@ -182,13 +181,13 @@ def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.
         `tabulate_frames`.
     """
     scored = score_strips(split)
-    groups, record = group_strips(split.described()), split.record
-    draw = cache(partial(draw_records, bootstrap=bootstrap, seed=seed))
+    groups, record = group_strips(split.described(scored.marked_onsets)), split.record
+    draw = _drawing(bootstrap=bootstrap, seed=seed)
     columns = []
     for group in groups:
         counts = per_record(scored.counts, group.strips, record)
-        moments = per_record(scored.moments, group.strips, record)
-        density = per_record(scored.density, group.strips, record)
+        moments = scored.moments_per_record(counts, group.strips, record)
+        density = scored.density_per_record(counts, group.strips, record)
         weights = draw(counts.shape[1])
         found = _rate_columns(counts, weights)
         mean_ms, sd_ms = np.moveaxis(estimate(moments, mean_and_sd, weights), -1, 0)
@@ -272,39 +271,144 @@ class ScoredStrips:
 
     Attributes
     ----------
-    counts : ndarray of shape (n_seeds, n_strips, n_protocols, n_tolerances, n_boundaries, 3)
+    counts : ndarray of shape (n_seeds, n_strips, n_protocols, n_tolerances, n_boundaries, 3), int16
         Hits, false positives, misses.
-    moments : ndarray of shape (n_seeds, n_strips, n_tolerances, n_boundaries, 3)
-        Number of hits, sum of their errors in ms, and of the squares of these.
-    density : ndarray of shape (n_seeds, n_strips, n_protocols, n_tolerances, n_boundaries, 2)
-        False positives, and the time they may lie in, in units of ``DENSITY_MS``.
-    found : nested list of BoundaryCounts
-        By seed, tolerance and boundary.
+    errors : ndarray of shape (n_seeds, n_strips, n_tolerances, n_boundaries, 2), float64
+        Sum of the errors of the hits in ms, and of the squares of these.
+    span : ndarray of shape (n_strips,), float64
+        Annotated time, in units of ``DENSITY_MS``.
+    marked_onsets : ndarray of shape (n_strips, 2)
+        As of `ScoredPart.marked_onsets`.
+    error_ms : nested list of ndarray
+        By seed, tolerance and boundary: the error of each hit, hits of a strip together, in the
+        smallest type of float that holds them exactly.
+    order : ndarray of shape (n_strips,), dtype int64
+        The strips in the order of ``error_ms``.
     """
 
-    counts: Floats
-    moments: Floats
-    density: Floats
-    found: list[list[list[BoundaryCounts]]]
+    counts: npt.NDArray[np.int16]
+    errors: Floats
+    span: Floats
+    marked_onsets: npt.NDArray[np.int64]
+    error_ms: list[list[list[npt.NDArray[np.floating]]]]
+    order: Rows
+
+    def moments_per_record(
+        self, counts: Floats, members: npt.NDArray[np.bool_], record: Rows
+    ) -> Floats:
+        """Sum number, errors and squares of errors of the hits.
+
+        Parameters
+        ----------
+        counts : ndarray
+            Those of the members, by `per_record`.
+        members, record
+            As for `per_record`.
+
+        Returns
+        -------
+        ndarray of shape (n_seeds, n_records, n_tolerances, n_boundaries, 3), dtype float64
+        """
+        sums = per_record(self.errors, members, record)
+        return np.concatenate([counts[:, :, 0, :, :, :1], sums], axis=-1)
+
+    def density_per_record(
+        self, counts: Floats, members: npt.NDArray[np.bool_], record: Rows
+    ) -> Floats:
+        """Put the time in which they could occur beside the false positives; none in full windows.
+
+        Parameters
+        ----------
+        counts, members, record
+            As for `moments_per_record`.
+
+        Returns
+        -------
+        ndarray of shape (n_seeds, n_records, n_protocols, n_tolerances, n_boundaries, 2), float64
+            False positives, and the time in units of ``DENSITY_MS``.
+        """
+        counts_there = np.array([protocol != FULL_WINDOW for protocol in PROTOCOLS])
+        span = per_record(self.span[None], members, record)
+        time = counts_there[:, None, None] * span[..., None, None, None]
+        false = counts[..., 1]
+        return np.stack([false, np.broadcast_to(time, false.shape)], axis=-1)
 
     def spread_ms(self, strips: npt.NDArray[np.bool_]) -> Floats:
         """Median and 95th percentile of the absolute errors in some strips (last axis)."""
-        return _of_each(
-            self.found, lambda one: absolute_percentiles(one.error_ms[strips[one.error_strip]])
+        chosen = strips[self.order]
+        return np.array(
+            [
+                [
+                    [
+                        absolute_percentiles(
+                            one[np.repeat(chosen, self.counts[seed, self.order, 0, i, j, 0])]
+                        )
+                        for j, one in enumerate(row)
+                    ]
+                    for i, row in enumerate(rows)
+                ]
+                for seed, rows in enumerate(self.error_ms)
+            ]
         )
 
 
-def score_strips(split: ScoredSplit) -> ScoredStrips:
+def score_strips(split: ScoredSplit, *, errors: bool = True) -> ScoredStrips:
     """Match the boundaries of all seeds at all tolerances.
 
     Parameters
     ----------
     split : ScoredSplit
         With the marks of either side, and the annotated span.
+    errors : bool
+        False: of the errors of the hits nothing is kept, for which there is no use then.
     """
-    span_ms = np.stack([split.truth[name].to_numpy() for name in ("span_on_ms", "span_off_ms")], 1)
-    truth = split.true_waves()
-    found = [
+    order: list[Rows] = []
+    error_ms: list[list[list[list[npt.NDArray[np.floating]]]]] = [
+        [[[] for _ in BOUNDARIES] for _ in TOLERANCES] for _ in split.seeds if errors
+    ]
+
+    def count(part: ScoredPart) -> list[npt.NDArray[Any]]:
+        span_ms = np.stack([part.truth[k].to_numpy() for k in ("span_on_ms", "span_off_ms")], 1)
+        found = _part_boundaries(part, span_ms)
+        order.append(part.rows)
+        for here, own in zip(error_ms, found, strict=False):  # nothing without errors
+            for row, own_row in zip(here, own, strict=True):
+                for one, counted in zip(row, own_row, strict=True):
+                    # By strip, as the counts say: the marks of a strip may not be together.
+                    by_strip = np.argsort(counted.error_strip, kind="stable")
+                    one.append(_smallest(counted.error_ms[by_strip]))
+        counts = _of_each(found, lambda one: one.counts, np.int16).transpose(4, 0, 3, 1, 2, 5)
+        span = np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]) / DENSITY_MS
+        found = found if errors else []
+        sums = _of_each(found, lambda one: _error_sums(one, len(span_ms)), np.float64)
+        sums = sums.reshape(len(found), len(TOLERANCES), len(BOUNDARIES), len(span_ms), 2)
+        return [counts, sums.transpose(3, 0, 1, 2, 4), span, part.marked_onsets()]
+
+    counts, sums, span, marked_onsets = split.gather(count)
+    return ScoredStrips(
+        counts=np.moveaxis(counts, 1, 0),
+        errors=np.moveaxis(sums, 1, 0),
+        span=span,
+        marked_onsets=marked_onsets,
+        error_ms=[[[np.concatenate(one) for one in row] for row in rows] for rows in error_ms],
+        order=np.concatenate(order),
+    )
+
+
+def _part_frames(part: ScoredPart) -> npt.NDArray[np.int32]:
+    """Count the frames of each strip, shape (n_strips, n_seeds, n_protocols, n_waves, 3)."""
+    truth = part.true_frames()
+    try:
+        counts = [count_frames(truth, called) for called in part.called_frames()]
+    except ValueError as error:
+        raise DataError(f"{part.predictions[0]}: {error}") from error
+    return np.stack(counts).transpose(2, 0, 1, 3, 4).astype(np.int32)
+
+
+def _part_boundaries(part: ScoredPart, span_ms: Floats) -> list[list[list[BoundaryCounts]]]:
+    """Match the boundaries of some strips; by seed, tolerance and boundary."""
+    truth = part.true_waves()
+    return [
         [
             [
                 count_boundary(
@@ -318,33 +422,38 @@ def score_strips(split: ScoredSplit) -> ScoredStrips:
             ]
             for tolerances_ms in TOLERANCES.values()
         ]
-        for called in split.called_waves()
+        for called in part.called_waves()
     ]
-    counts = _of_each(found, lambda one: one.counts).transpose(0, 4, 3, 1, 2, 5)
-    moments = _of_each(found, lambda one: _moments(one, len(span_ms))).transpose(0, 3, 1, 2, 4)
-    density = _density(counts[..., 1], np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]))
-    return ScoredStrips(counts, moments, density, found)
 
 
 def _of_each(
-    found: list[list[list[BoundaryCounts]]], value: Callable[[BoundaryCounts], npt.ArrayLike]
-) -> Floats:
+    found: list[list[list[BoundaryCounts]]],
+    value: Callable[[BoundaryCounts], npt.ArrayLike],
+    dtype: type[np.generic],
+) -> npt.NDArray[Any]:
     """Give a value of each seed, tolerance and boundary, the first three axes."""
-    return np.array([[[value(one) for one in row] for row in rows] for rows in found], dtype=float)
+    return np.array([[[value(one) for one in row] for row in rows] for rows in found], dtype=dtype)
 
 
-def _moments(found: BoundaryCounts, n_strips: int) -> Floats:
-    """Count the hits in each strip and sum their errors, and the squares of these."""
-    powers = (np.ones_like(found.error_ms), found.error_ms, found.error_ms**2)
+def _error_sums(found: BoundaryCounts, n_strips: int) -> Floats:
+    """Sum the errors of the hits in each strip, and the squares of these."""
+    powers = (found.error_ms, found.error_ms**2)
     sums = [np.bincount(found.error_strip, power, minlength=n_strips) for power in powers]
     return np.stack(sums, axis=-1)
 
 
-def _density(false: Floats, span_ms: Floats) -> Floats:
-    """Put the time in which they could occur beside the false positives; none in full windows."""
-    counts_there = np.array([protocol != FULL_WINDOW for protocol in PROTOCOLS])
-    time = counts_there[:, None, None] * (span_ms / DENSITY_MS)[:, None, None, None]
-    return np.stack([false, np.broadcast_to(time, false.shape)], axis=-1)
+def _smallest(values: Floats) -> npt.NDArray[Any]:
+    """Store values in the smallest type of float that holds them exactly."""
+    for kind in (np.float16, np.float32):
+        small = values.astype(kind)
+        if np.array_equal(small, values):
+            return small
+    return values
+
+
+def _drawing(*, bootstrap: int, seed: int) -> Callable[[int], Floats]:
+    """Draw records as `draw_records` does; the last draws, which many groups share, are kept."""
+    return lru_cache(maxsize=2)(partial(draw_records, bootstrap=bootstrap, seed=seed))
 
 
 def per_record(
@@ -365,9 +474,13 @@ def per_record(
     -------
     ndarray of shape (n_seeds, n_records, ...), dtype float64
     """
-    starts = np.flatnonzero(np.diff(record[members], prepend=-1))
-    sums: Floats = np.add.reduceat(strips[:, members].astype(np.float64), starts, axis=1)
-    return sums
+    chosen = np.flatnonzero(members)
+    parts = []
+    for block in blocks(record[chosen]):
+        starts = np.flatnonzero(np.diff(record[chosen[block]], prepend=-1))
+        own = strips[:, chosen[block]].astype(np.float64)
+        parts.append(np.add.reduceat(own, starts, axis=1))
+    return np.concatenate(parts, axis=1)
 
 
 def _totals(sums: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """How well pacemaker spikes are found: by record, by spike, and in time."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import pandas as pd
 
 from openecg.errors import DataError
 from openecg.files import read_parquet, write_tsv
+from openecg.grouped import first_row
 from openecg.leads import LEADS
 from openecg.pacer import detect_spikes
 from openecg.pacing import (
@@ -44,6 +45,7 @@ GRID = (
 
 SELECTED_ON = ("ludb", "train")  # data set and split behind the thresholds that are shipped
 ALL, EACH = "all", "each alone"
+DETECTORS = ("coincidence_cv", "coincidence", "high_pass")
 LEAD_SETS = {ALL: (), "II": ("II",), "II + V1": ("II", "V1"), EACH: ()}
 DRAWN = 6  # sets of leads of each record on which thresholds for few leads are selected
 FIRST_UNPACED = 30  # the control group of openecg 0.1.0: the first so many record ids
@@ -76,6 +78,78 @@ class Record:
     leads: tuple[str, ...]
     signals: npt.NDArray[np.float32]
     fs_hz: float
+
+
+class Listed(NamedTuple):
+    """A record without its signals; the fields are those of `Record`."""
+
+    record_id: str
+    split: str
+    paced: bool
+    leads: tuple[str, ...]
+    fs_hz: float
+
+
+@dataclass
+class Tally:
+    """What a detector makes of the strips of a group of records.
+
+    Attributes
+    ----------
+    members : set of int, or None
+        Positions of the records of the group; None: all.
+    n_found, n_paced, n_false, n_unpaced : int
+        Paced strips that are called so, paced strips, and the same of unpaced ones.
+    unpaced_s : float
+        Length of the unpaced strips in s.
+    stray : int
+        Spikes in the leads of unpaced strips.
+    n_leads : int
+        Leads with spikes of paced strips.
+    thresholds : set of Thresholds
+        That were used.
+    """
+
+    members: frozenset[int] | None = None
+    n_found: int = 0
+    n_paced: int = 0
+    n_false: int = 0
+    n_unpaced: int = 0
+    unpaced_s: float = 0
+    stray: int = 0
+    n_leads: int = 0
+    thresholds: set[Thresholds] = field(default_factory=set)
+
+    def add(self, strip: Record, called: bool, spikes: Ints, used: Thresholds | None) -> None:
+        """Count a strip, given the number of spikes in each lead."""
+        if strip.paced:
+            self.n_paced += 1
+            self.n_found += called
+            self.n_leads += int(np.count_nonzero(spikes))
+        else:
+            self.n_unpaced += 1
+            self.n_false += called
+            self.stray += int(spikes.sum())
+            self.unpaced_s += strip.signals.shape[1] / strip.fs_hz
+        if used is not None:
+            self.thresholds.add(used)
+
+    def row(self, *, intervals: bool) -> dict[str, Any]:
+        """Lay out the counts as columns."""
+        row: dict[str, Any] = {}
+        for names, hits, n in (
+            (("n_found", "n_paced", "sensitivity"), self.n_found, self.n_paced),
+            (("n_false", "n_unpaced", "false_share"), self.n_false, self.n_unpaced),
+        ):
+            share, low, high = _wilson(hits, n)
+            row |= {names[0]: hits, names[1]: n}
+            row |= {names[2]: share, f"{names[2]}_lo": low, f"{names[2]}_hi": high}
+            if not intervals:
+                row |= {f"{names[2]}_lo": None, f"{names[2]}_hi": None}
+        tens = self.unpaced_s / 10
+        row["spikes_per_10_s"] = self.stray / tens if tens else None
+        row["mean_leads"] = self.n_leads / self.n_paced if self.n_paced else None
+        return row | {"thresholds": _listed(self.thresholds)}
 
 
 class Trials(NamedTuple):
@@ -137,58 +211,51 @@ def score_pacing(*, records: list[Path], folds: int, seed: int, table: Path, ans
     The cross-validation covers the choice among ``GRID``. It does not cover the detector itself
     and its other constants, which were made with all records of LUDB in view.
     """
-    read = [record for path in records for record in _read_records(path)]
-    if not read:
+    listed = _list_records(records)
+    if not listed:
         raise DataError(f"{table}: no record in {', '.join(map(str, records)) or 'no file'}")
-    read.sort(key=lambda record: (len(record.record_id), record.record_id))
-    dataset = read_parquet(records[0], columns=["dataset"])["dataset"][0].as_py()
-    fold = deal_folds([record.paced for record in read], folds=folds, seed=seed)
+    place = {record.record_id: i for i, record in enumerate(listed)}
+    dataset = first_row(records[0], ["dataset"])[0]
+    fold = deal_folds([record.paced for record in listed], folds=folds, seed=seed)
+    slower = any(record.fs_hz > LOWEST_FS_HZ for record in listed)
+    at_rates = (False, True) if slower else (False,)
+    selected = cross_validated(records, listed, fold=fold, seed=seed, at_rates=at_rates)
+    tallies = _tallies(listed, at_rates)
+    rates: dict[tuple[bool, str], set[float]] = {}
+    answer_rows: dict[int, dict[str, Any]] = {}
+    for record in _stream(records):
+        i = place[record.record_id]
+        for slow, name in rates_and_leads(listed, at_rates):
+            for strip in _lead_set(_slowed(record) if slow else record, name):
+                rates.setdefault((slow, name), set()).add(strip.fs_hz)
+                spotted = find_candidates(strip.signals, fs_hz=strip.fs_hz)
+                where = conditions_of(spotted.n_live, spotted.fs_hz)
+                own, shipped = selected[slow][where][int(fold[i])], THRESHOLDS[where]
+                cv, fixed = choose_spikes(spotted, own), choose_spikes(spotted, shipped)
+                found: dict[str, tuple[bool, Ints, Thresholds | None]] = {
+                    "coincidence_cv": (cv.paced, cv.leads.sum(axis=0), own),
+                    "coincidence": (fixed.paced, fixed.leads.sum(axis=0), shipped),
+                    "high_pass": (*_high_pass(strip), None),
+                }
+                for detector, told in found.items():
+                    for tally in tallies[slow, name, detector].values():
+                        if tally.members is None or i in tally.members:
+                            tally.add(strip, *told)
+                if not slow and name == ALL:
+                    answer_rows[i] = _answer(dataset, record, int(fold[i]), own, cv, fixed)
     rows: list[dict[str, Any]] = []
-    answer_rows: list[dict[str, Any]] = []
-    for slow in (False, True):
-        if slow and all(record.fs_hz <= LOWEST_FS_HZ for record in read):
-            break
-        at_rate = [_slowed(record) for record in read] if slow else read
-        selected = cross_validated(at_rate, fold=fold, seed=seed)
-        for name, wanted in LEAD_SETS.items():
-            if any(set(wanted) - set(record.leads) for record in read):
-                continue
-            each = [_lead_set(record, name) for record in at_rate]
-            strips = [strip for own in each for strip in own]
-            of = np.repeat(fold, [len(own) for own in each])
-            spotted = [find_candidates(strip.signals, fs_hz=strip.fs_hz) for strip in strips]
-            where = [conditions_of(one.n_live, one.fs_hz) for one in spotted]
-            own = [selected[one][i] for one, i in zip(where, of, strict=True)]
-            shipped = [THRESHOLDS[one] for one in where]
-            cv = [choose_spikes(*pair) for pair in zip(spotted, own, strict=True)]
-            fixed = [choose_spikes(*pair) for pair in zip(spotted, shipped, strict=True)]
-            rates = sorted({strip.fs_hz for strip in strips})
-            place = {"dataset": dataset, "leads": name}
-            place |= {"fs_hz": ", ".join(f"{fs_hz:g}" for fs_hz in rates)}
-            controls = not slow and name == ALL
-            for detector, told, thresholds in (
-                ("coincidence_cv", [(one.paced, one.leads.sum(axis=0)) for one in cv], own),
-                ("coincidence", [(one.paced, one.leads.sum(axis=0)) for one in fixed], shipped),
-                ("high_pass", [_high_pass(strip) for strip in strips], []),
-            ):
-                rows += [
-                    {"detector": detector, **place, "group": group}
-                    | {"selection": _selection(detector, dataset, group)}
-                    | _counts(
-                        [strips[i] for i in members],
-                        [told[i] for i in members],
-                        intervals=name != EACH,
-                    )
-                    | {"thresholds": _listed([thresholds[i] for i in members if thresholds])}
-                    for group, members in _groups(strips, detector, controls=controls).items()
-                ]
-            if controls:
-                answer_rows = _answers(dataset, read, fold, own, cv, fixed)
-    order = ["coincidence_cv", "coincidence", "high_pass"]
-    rows.sort(key=lambda row: order.index(row["detector"]))
-    write_tsv(pd.DataFrame(answer_rows), answers)
+    for (slow, name, detector), groups in tallies.items():
+        at_hz = ", ".join(f"{fs_hz:g}" for fs_hz in sorted(rates[slow, name]))
+        rows += [
+            {"detector": detector, "dataset": dataset, "leads": name, "fs_hz": at_hz}
+            | {"group": group, "selection": _selection(detector, dataset, group)}
+            | tally.row(intervals=name != EACH)
+            for group, tally in groups.items()
+        ]
+    rows.sort(key=lambda row: DETECTORS.index(row["detector"]))
+    write_tsv(pd.DataFrame([answer_rows[i] for i in range(len(listed))]), answers)
     write_tsv(pd.DataFrame(rows), table)
-    log.info("%s: %d records, %d paced", table, len(read), sum(record.paced for record in read))
+    log.info("%s: %d records, %d paced", table, len(listed), sum(one.paced for one in listed))
 
 
 def deal_folds(paced: Sequence[bool], *, folds: int, seed: int) -> Ints:
@@ -202,21 +269,65 @@ def deal_folds(paced: Sequence[bool], *, folds: int, seed: int) -> Ints:
 
 
 def cross_validated(
-    records: Sequence[Record], *, fold: Ints, seed: int
-) -> dict[Conditions, list[Thresholds]]:
-    """Select thresholds for each fold on the others, for all conditions that the records meet."""
-    found = {}
-    for conditions in conditions_met(records):
-        trials = try_grid(records, conditions, seed=seed)
-        found[conditions] = [
-            select_thresholds(trials.of(fold != left_out)) for left_out in range(fold.max() + 1)
-        ]
-    return found
+    records: Sequence[Path],
+    listed: Sequence["Listed"],
+    *,
+    fold: Ints,
+    seed: int,
+    at_rates: Sequence[bool],
+) -> dict[bool, dict[Conditions, list[Thresholds]]]:
+    """Select thresholds for each fold on the others, for all conditions that the records meet.
+
+    Parameters
+    ----------
+    records : sequence of Path
+        All parts of the data set.
+    listed : sequence of Listed
+        Its records, in a fixed order, on which the leads drawn depend.
+    fold : ndarray of shape (n_records,), dtype int64
+    seed : int
+        Of the leads that are drawn.
+    at_rates : sequence of bool
+        Whether to bring records to the lowest rate.
+
+    Returns
+    -------
+    dict
+        By rate and conditions, for each fold.
+    """
+    place = {record.record_id: i for i, record in enumerate(listed)}
+    shape = (int(fold.max()) + 1, *(len(values) for values in GRID))
+    sums: dict[bool, dict[Conditions, Trials]] = {}
+    for slow in at_rates:
+        kinds = {(len(one.leads), LOWEST_FS_HZ if slow else one.fs_hz) for one in listed}
+        sums[slow] = {
+            conditions: Trials(
+                np.zeros(shape[0], bool), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+            )
+            for conditions in conditions_met(kinds)
+        }
+    for record in _stream(records):
+        i = place[record.record_id]
+        for slow, by_conditions in sums.items():
+            at_rate = _slowed(record) if slow else record
+            for conditions, of_fold in by_conditions.items():
+                rng = np.random.default_rng([seed, conditions.fewest_leads, i])
+                wrong, stray = try_record(at_rate, conditions, rng=rng)
+                of_fold.wrong[fold[i]] += wrong
+                of_fold.stray[fold[i]] += stray
+    folds = np.arange(shape[0])
+    return {
+        slow: {
+            conditions: [select_thresholds(of_fold.of(folds != left_out)) for left_out in folds]
+            for conditions, of_fold in by_conditions.items()
+        }
+        for slow, by_conditions in sums.items()
+    }
 
 
-def conditions_met(records: Sequence[Record]) -> list[Conditions]:
-    """List the conditions that some leads of some record meet."""
-    kinds = {(len(record.leads), record.fs_hz) for record in records}
+def conditions_met(kinds: Iterable[tuple[int, float]]) -> list[Conditions]:
+    """List the conditions that some leads of records of such numbers of leads and rates meet."""
+    kinds = set(kinds)
     return [
         conditions
         for conditions in THRESHOLDS
@@ -244,18 +355,29 @@ def try_grid(records: Sequence[Record], conditions: Conditions, *, seed: int) ->
     -------
     Trials
     """
+    tried = [
+        try_record(
+            record, conditions, rng=np.random.default_rng([seed, conditions.fewest_leads, i])
+        )
+        for i, record in enumerate(records)
+    ]
+    paced = np.array([record.paced for record in records])
+    return Trials(paced, *(np.stack(counts) for counts in zip(*tried, strict=True)))
+
+
+def try_record(
+    record: Record, conditions: Conditions, *, rng: np.random.Generator
+) -> tuple[Ints, Ints]:
+    """Try all thresholds of ``GRID`` on one record; parameters and result as of `try_grid`."""
     shape = tuple(len(values) for values in GRID)
-    wrong = np.zeros((len(records), *shape), dtype=np.int64)
-    stray = np.zeros_like(wrong)
-    for i, record in enumerate(records):
-        rng = np.random.default_rng([seed, conditions.fewest_leads, i])
-        for rows in _drawn_leads(len(record.leads), conditions, rng):
-            candidates = find_candidates(record.signals[rows], fs_hz=record.fs_hz)
-            for at in np.ndindex(shape):
-                pacing = choose_spikes(candidates, _grid_point(at))
-                wrong[i][at] += pacing.paced != record.paced
-                stray[i][at] += 0 if record.paced else int(pacing.leads.sum())
-    return Trials(np.array([record.paced for record in records]), wrong, stray)
+    wrong, stray = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for rows in _drawn_leads(len(record.leads), conditions, rng):
+        candidates = find_candidates(record.signals[rows], fs_hz=record.fs_hz)
+        for at in np.ndindex(shape):
+            pacing = choose_spikes(candidates, _grid_point(at))
+            wrong[at] += pacing.paced != record.paced
+            stray[at] += 0 if record.paced else int(pacing.leads.sum())
+    return wrong, stray
 
 
 def select_thresholds(trials: Trials) -> Thresholds:
@@ -395,20 +517,6 @@ def _slowed(record: Record) -> Record:
     return replace(record, signals=np.stack(signals), fs_hz=LOWEST_FS_HZ)
 
 
-def _groups(strips: Sequence[Record], detector: str, *, controls: bool) -> dict[str, list[int]]:
-    """Group the records; shipped thresholds know some splits and not others."""
-    unpaced = [i for i, strip in enumerate(strips) if not strip.paced]
-    groups = {"all": list(range(len(strips)))}
-    if detector == "coincidence":
-        groups = {
-            split: [i for i, strip in enumerate(strips) if strip.split == split]
-            for split in sorted({strip.split for strip in strips}, reverse=True)
-        }
-    if detector != "coincidence" and controls:
-        groups[f"first {FIRST_UNPACED} unpaced"] = unpaced[:FIRST_UNPACED]
-    return groups
-
-
 def _selection(detector: str, dataset: str, group: str) -> str:
     """Say how the thresholds of a row know its records."""
     if detector == "coincidence_cv":
@@ -424,49 +532,19 @@ def _high_pass(strip: Record) -> tuple[bool, Ints]:
     return bool(counts.any()), counts
 
 
-def _counts(
-    strips: Sequence[Record], told: Sequence[tuple[bool, Ints]], *, intervals: bool
+def _answer(
+    dataset: str, record: Record, fold: int, thresholds: Thresholds, cv: Pacing, shipped: Pacing
 ) -> dict[str, Any]:
-    """Count the records that are called paced, and the spikes of the leads."""
-    with_pacer = [i for i, strip in enumerate(strips) if strip.paced]
-    without = [i for i, strip in enumerate(strips) if not strip.paced]
-    row: dict[str, Any] = {}
-    for names, chosen in (
-        (("n_found", "n_paced", "sensitivity"), with_pacer),
-        (("n_false", "n_unpaced", "false_share"), without),
-    ):
-        hits = sum(told[i][0] for i in chosen)
-        row |= {names[0]: hits, names[1]: len(chosen)}
-        share, low, high = _wilson(hits, len(chosen))
-        row |= {names[2]: share, f"{names[2]}_lo": low, f"{names[2]}_hi": high}
-        if not intervals:
-            row |= {f"{names[2]}_lo": None, f"{names[2]}_hi": None}
-    tens = sum(strips[i].signals.shape[1] / strips[i].fs_hz for i in without) / 10
-    row["spikes_per_10_s"] = sum(int(told[i][1].sum()) for i in without) / tens if tens else None
-    leads = [int(np.count_nonzero(told[i][1])) for i in with_pacer]
-    row["mean_leads"] = float(np.mean(leads)) if leads else None
-    return row
-
-
-def _answers(
-    dataset: str,
-    records: Sequence[Record],
-    fold: Ints,
-    thresholds: Sequence[Thresholds],
-    cv: Sequence[Pacing],
-    shipped: Sequence[Pacing],
-) -> list[dict[str, Any]]:
-    """Answer for each record whether it is paced."""
-    return [
+    """Answer for a record whether it is paced."""
+    return (
         {"dataset": dataset, "record_id": record.record_id, "split": record.split}
-        | {"paced": record.paced, "fold": int(fold[i]), "thresholds": _listed([thresholds[i]])}
-        | {"answer": cv[i].paced, "n_spikes": cv[i].spikes.size}
-        | {"n_leads": int(cv[i].leads.any(axis=0).sum()), "shipped_answer": shipped[i].paced}
-        for i, record in enumerate(records)
-    ]
+        | {"paced": record.paced, "fold": fold, "thresholds": _listed([thresholds])}
+        | {"answer": cv.paced, "n_spikes": cv.spikes.size}
+        | {"n_leads": int(cv.leads.any(axis=0).sum()), "shipped_answer": shipped.paced}
+    )
 
 
-def _listed(thresholds: Sequence[Thresholds]) -> str:
+def _listed(thresholds: Iterable[Thresholds]) -> str:
     return "; ".join(" ".join(f"{value:g}" for value in one) for one in sorted(set(thresholds)))
 
 
@@ -480,6 +558,67 @@ def _wilson(hits: int, n: int) -> tuple[float | None, float | None, float | None
     return share, max(0.0, middle - half), min(1.0, middle + half)
 
 
+def _list_records(paths: Sequence[Path]) -> list[Listed]:
+    """List the records of all parts in the order of their ids."""
+    listed: list[Listed] = []
+    leads: dict[tuple[str, ...], tuple[str, ...]] = {}  # the same for most records
+    for path in paths:
+        columns = ["record_id", "split", "paced", "lead", "fs_hz"]
+        table = read_parquet(path, columns=columns).to_pandas()
+        for record_id, own in table.groupby("record_id", sort=False):
+            names = tuple(own["lead"])
+            one = own.iloc[0]
+            _check_rate(path, record_id, float(one["fs_hz"]))
+            listed.append(
+                Listed(
+                    str(record_id),
+                    str(one["split"]),
+                    bool(one["paced"]),
+                    leads.setdefault(names, names),
+                    float(one["fs_hz"]),
+                )
+            )
+    listed.sort(key=lambda record: (len(record.record_id), record.record_id))
+    return listed
+
+
+def rates_and_leads(listed: Sequence[Listed], at_rates: Sequence[bool]) -> list[tuple[bool, str]]:
+    """List whether to bring records to the lowest rate, and which leads of them to use."""
+    known = set.intersection(*(set(leads) for leads in {record.leads for record in listed}))
+    names = [name for name, wanted in LEAD_SETS.items() if set(wanted) <= known]
+    return [(slow, name) for slow in at_rates for name in names]
+
+
+def _tallies(
+    listed: Sequence[Listed], at_rates: Sequence[bool]
+) -> dict[tuple[bool, str, str], dict[str, Tally]]:
+    """Make the tallies by rate, leads, detector and group; shipped thresholds know some splits."""
+    of_split: dict[str, set[int]] = {}
+    for i, record in enumerate(listed):
+        of_split.setdefault(record.split, set()).add(i)
+    unpaced = [i for i, record in enumerate(listed) if not record.paced]
+    tallies = {}
+    for slow, name in rates_and_leads(listed, at_rates):
+        for detector in DETECTORS:
+            groups = {"all": Tally()}
+            if detector == "coincidence":
+                groups = {
+                    split: Tally(frozenset(of_split[split]))
+                    for split in sorted(of_split, reverse=True)
+                }
+            elif not slow and name == ALL:
+                first = frozenset(unpaced[:FIRST_UNPACED])
+                groups[f"first {FIRST_UNPACED} unpaced"] = Tally(first)
+            tallies[slow, name, detector] = groups
+    return tallies
+
+
+def _stream(paths: Sequence[Path]) -> Iterator[Record]:
+    """Read the records part by part."""
+    for path in paths:
+        yield from _read_records(path)
+
+
 def _read_records(path: Path) -> list[Record]:
     """Read the records of one part."""
     columns = ["record_id", "split", "paced", "lead", "fs_hz", "signal"]
@@ -488,11 +627,7 @@ def _read_records(path: Path) -> list[Record]:
     for record_id, leads in table.groupby("record_id", sort=False):
         one = leads.iloc[0]
         fs_hz = float(one["fs_hz"])
-        if not fs_hz >= LOWEST_FS_HZ:
-            raise DataError(
-                f"{path}, record {record_id}: sampling rate {fs_hz:g} Hz; at least "
-                f"{LOWEST_FS_HZ:g} is needed"
-            )
+        _check_rate(path, record_id, fs_hz)
         records.append(
             Record(
                 record_id=str(record_id),
@@ -504,3 +639,12 @@ def _read_records(path: Path) -> list[Record]:
             )
         )
     return records
+
+
+def _check_rate(path: Path, record_id: object, fs_hz: float) -> None:
+    """Refuse a rate that is too low."""
+    if not fs_hz >= LOWEST_FS_HZ:
+        raise DataError(
+            f"{path}, record {record_id}: sampling rate {fs_hz:g} Hz; at least "
+            f"{LOWEST_FS_HZ:g} is needed"
+        )

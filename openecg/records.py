@@ -68,7 +68,8 @@ def read_records(*, archive: Path, index: Path, layout: str, part: int, records:
         allowed = sorted(set(listed["part"].to_pylist()))
         raise ConfigError(f"{index} has no part {part}; allowed are {allowed[0]} to {allowed[-1]}")
     leads: list[dict[str, Any]] = []
-    with Archive(archive) as opened:
+    own = frozenset(row["record_id"] for row in rows)
+    with Archive(archive, keep=lambda member: loader.is_needed(member, own)) as opened:
         for row in rows:
             leads += _lead_rows(row, loader.read_record(opened, row["record_id"]))
     write_parquet(pa.Table.from_pylist(leads, schema=SCHEMA), records)

@@ -329,12 +329,12 @@ def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8])
     return counts
 
 
-def absolute_percentiles(error_ms: Floats) -> tuple[float, float]:
+def absolute_percentiles(error_ms: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Median and 95th percentile of the absolute errors.
 
     Parameters
     ----------
-    error_ms : ndarray of shape (n_hits,), dtype float64
+    error_ms : ndarray of shape (n_hits,), of any float
         Predicted minus true time of the hits. None is larger than the tolerance, so figures at
         two tolerances do not compare.
 
@@ -345,7 +345,7 @@ def absolute_percentiles(error_ms: Floats) -> tuple[float, float]:
     """
     if not error_ms.size:
         return np.nan, np.nan
-    median_ms, p95_ms = np.percentile(np.abs(error_ms), [50, 95])
+    median_ms, p95_ms = np.percentile(np.abs(error_ms.astype(np.float64)), [50, 95])
     return float(median_ms), float(p95_ms)
 
 

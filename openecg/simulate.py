@@ -4,10 +4,15 @@ import csv
 import hashlib
 import io
 import logging
+import shutil
+import struct
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +35,12 @@ README = (
     "Only names and layout of the files follow the published data set.\n"
 )
 COMMENT = "#Simulated by the openecg pipeline, not a person."
+
+SUMS = "SHA256SUMS.txt"
+SUMMED = ("ludb", "qtdb")  # layouts with it
+FIRST_DATE = (1980, 1, 1, 0, 0, 0)
+CHUNK_BYTES = 2**24
+_ROW = struct.Struct("<HLQQQ")  # of a list of members: length of the name, CRC, sizes, offset
 
 # WFDB annotation codes: WFDB Programmer's Guide, <wfdb/ecgcodes.h>.
 ANNOTATION_CODES = {"N": 1, "V": 5, "/": 12, "p": 24, "t": 27, "(": 39, ")": 40}
@@ -123,17 +134,118 @@ def simulate(*, layout: str, records: int, seed: int, archive: Path) -> None:
         raise ConfigError(f"seed: found {seed}; allowed are 0 and more")
     made = simulated_records(layout, records=records, seed=seed)
     pack = {"ludb": _pack_ludb, "qtdb": _pack_qtdb, "isp": _pack_isp}[layout]
-    members = pack(made)
-    with (
-        written_aside(archive) as aside,
-        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped,
-    ):
-        for name in sorted(members):
-            info = zipfile.ZipInfo(f"{TOP_FOLDERS[layout]}/{name}", (1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            zipped.writestr(info, members[name])
-    log.info("%s: %d made-up %s records in %d files", archive, records, layout, len(members))
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(archive) as aside, Spool(archive.parent) as spool:
+        for members in pack(made):
+            spool.add(members)
+        if layout in SUMMED:
+            spool.add_sums()
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
+            listed = _Directory()
+            zipped.filelist = listed  # type: ignore[assignment]
+            for name, size, content in spool.members():
+                info = _info(f"{TOP_FOLDERS[layout]}/{name}")
+                info.file_size = size
+                with zipped.open(info, "w") as member:
+                    shutil.copyfileobj(content, member, CHUNK_BYTES)
+                zipped.NameToInfo.clear()
+    log.info("%s: %d made-up %s records in %d files", archive, records, layout, len(listed))
+
+
+class Spool:
+    """Members of an archive on their way to it, which come in any order; a context manager.
+
+    They lie in a temporary folder, those that come together as one file, for an archive may be
+    larger than the memory. Members of one group, such as the files of a record, are neighbours in
+    the order of all names.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to make the temporary folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory(".part", ".simulate.", folder)
+        self._groups: list[str] = []  # by the first name of each
+
+    def __enter__(self) -> Self:
+        """Return the empty spool."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the temporary folder."""
+        self._folder.cleanup()
+
+    def add(self, members: dict[str, bytes]) -> None:
+        """Put in members that belong together."""
+        first = min(members)
+        with zipfile.ZipFile(self._path(first), "w") as group:
+            for name in sorted(members):
+                group.writestr(zipfile.ZipInfo(name, FIRST_DATE), members[name])
+        self._groups.append(first)
+
+    def add_sums(self) -> None:
+        """Put in the check sums of all members so far, in the layout of PhysioNet."""
+        with (
+            zipfile.ZipFile(self._path(SUMS), "w") as group,
+            group.open(zipfile.ZipInfo(SUMS, FIRST_DATE), "w") as sums,
+        ):
+            for name, _, content in self.members():
+                sums.write(f"{hashlib.sha256(content.read()).hexdigest()} {name}\n".encode())
+        self._groups.append(SUMS)
+
+    def members(self) -> Iterator[tuple[str, int, IO[bytes]]]:
+        """Give names, sizes and contents, open for reading, in the order of the names."""
+        for first in sorted(self._groups):
+            with zipfile.ZipFile(self._path(first)) as group:
+                for info in group.infolist():
+                    with group.open(info) as content:
+                        yield info.filename, info.file_size, content
+
+    def _path(self, first: str) -> Path:
+        return Path(self._folder.name, first.replace("/", "+"))
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    """Describe a member of an archive before it has content."""
+    info = zipfile.ZipInfo(name, FIRST_DATE)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    return info
+
+
+class _Directory:
+    """The list of members that `zipfile` keeps until the end, a tenth of the size."""
+
+    def __init__(self) -> None:
+        self._rows = io.BytesIO()
+        self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def append(self, info: zipfile.ZipInfo) -> None:
+        name = info.filename.encode()
+        numbers = (info.CRC, info.compress_size, info.file_size, info.header_offset)
+        self._rows.write(_ROW.pack(len(name), *numbers) + name)
+        self._n += 1
+
+    def __iter__(self) -> Iterator[zipfile.ZipInfo]:
+        rows, at = self._rows.getbuffer(), 0
+        for _ in range(self._n):
+            length, crc, compressed, size, offset = _ROW.unpack_from(rows, at)
+            at += _ROW.size + length
+            name = bytes(rows[at - length : at]).decode()
+            info = _info(name)
+            info.CRC, info.compress_size, info.file_size = crc, compressed, size
+            info.header_offset = offset
+            yield info
 
 
 def simulated_records(layout: str, *, records: int, seed: int) -> Iterator[Simulated]:
@@ -249,9 +361,12 @@ def _waves_of(strip: Strip, row: int, which: Ints) -> Waves:
     )
 
 
-def _pack_ludb(made: Iterator[Simulated]) -> dict[str, bytes]:
-    members = {"README": README.encode()}
-    table = [LUDB_COLUMNS]
+Members = dict[str, bytes]
+
+
+def _pack_ludb(made: Iterator[Simulated]) -> Iterator[Members]:
+    """Give the files of the records, and those about all of them, by name."""
+    table = _Csv(LUDB_COLUMNS)
     names: list[str] = []
     for i, record in enumerate(made):
         strip, name = record.strip, record.record_id
@@ -270,7 +385,7 @@ def _pack_ludb(made: Iterator[Simulated]) -> dict[str, bytes]:
             "",
             "",
         ]
-        table.append(cells)
+        table.add(cells)
         names.append(f"data/{name}")
         gains = 1000 + (37 * i + 101 * np.arange(len(LEADS))) % 1300
         offsets = np.arange(len(LEADS)) - 6
@@ -285,30 +400,28 @@ def _pack_ludb(made: Iterator[Simulated]) -> dict[str, bytes]:
         sentences = [line for cell in findings for line in cell.split("\n") if line]
         lines += [f"#<age>: {age}", f"#<sex>: {sex}", "#<diagnoses>:"]
         lines += [f"#{sentence}. " for sentence in sentences]
-        members[f"data/{name}.hea"] = _lines([*lines, COMMENT])
-        members[f"data/{name}.dat"] = digital.T.astype("<i2").tobytes()
+        files = {
+            f"data/{name}.hea": _lines([*lines, COMMENT]),
+            f"data/{name}.dat": digital.T.astype("<i2").tobytes(),
+        }
         for extension, waves in record.marks.items():
-            members[f"data/{name}.{extension}"] = encode_marks(*_mark_sequence(waves))
-    members["ludb.csv"] = _csv(table)
-    members["RECORDS"] = _lines(names)
-    members["ANNOTATORS"] = _lines(
-        [f"{lead.lower()}\tboundaries and peaks on lead {lead.lower()}" for lead in LEADS]
-    )
-    return members | _sums(members)
+            files[f"data/{name}.{extension}"] = encode_marks(*_mark_sequence(waves))
+        yield files
+    annotators = [f"{lead.lower()}\tboundaries and peaks on lead {lead.lower()}" for lead in LEADS]
+    yield {"README": README.encode()}
+    yield {"ludb.csv": table.content()}
+    yield {"RECORDS": _lines(names)}
+    yield {"ANNOTATORS": _lines(annotators)}
 
 
-def _pack_qtdb(made: Iterator[Simulated]) -> dict[str, bytes]:
-    members = {
-        "README": README.encode(),
-        "ANNOTATORS": _lines(
-            [
-                "atr\treference beat annotations",
-                "q1c\tboundaries of some beats (both signals)",
-                "pu0\tboundaries of all beats, with errors (signal 0)",
-                "pu1\tboundaries of all beats, with errors (signal 1)",
-            ]
-        ),
-    }
+def _pack_qtdb(made: Iterator[Simulated]) -> Iterator[Members]:
+    """Give the files of the records, and those about all of them, by name."""
+    annotators = [
+        "atr\treference beat annotations",
+        "q1c\tboundaries of some beats (both signals)",
+        "pu0\tboundaries of all beats, with errors (signal 0)",
+        "pu1\tboundaries of all beats, with errors (signal 1)",
+    ]
     names = []
     for i, record in enumerate(made):
         strip, name = record.strip, record.record_id
@@ -327,23 +440,27 @@ def _pack_qtdb(made: Iterator[Simulated]) -> dict[str, bytes]:
                 f"{name}.dat 212 {gain} {digital[row, 0]} {_checksum(digital[row])} 0 {lead}"
             )
         names.append(name)
-        members[f"{name}.hea"] = _lines([*lines, COMMENT], end)
-        members[f"{name}.dat"] = encode_212(digital)
         is_qrs = strip.wave_kind == QRS
         beats = [beat for beat, wanted in zip(strip.beat, is_qrs, strict=True) if wanted]
-        members[f"{name}.atr"] = encode_marks(strip.peak[0, is_qrs], beats)
+        files = {
+            f"{name}.hea": _lines([*lines, COMMENT], end),
+            f"{name}.dat": encode_212(digital),
+            f"{name}.atr": encode_marks(strip.peak[0, is_qrs], beats),
+        }
         for extension, waves in record.marks.items():
             samples, symbols = _mark_sequence(waves)
-            members[f"{name}.{extension}"] = encode_marks(
+            files[f"{name}.{extension}"] = encode_marks(
                 samples, symbols, numbers=_qtdb_numbers(symbols), channel=int(extension == "pu1")
             )
-    members["RECORDS"] = _lines(names)
-    return members | _sums(members)
+        yield files
+    yield {"README": README.encode()}
+    yield {"ANNOTATORS": _lines(annotators)}
+    yield {"RECORDS": _lines(names)}
 
 
-def _pack_isp(made: Iterator[Simulated]) -> dict[str, bytes]:
-    members = {"README": README.encode()}
-    tables = {split: [["file_name", "age", "sex", "target"]] for split in ("train", "test")}
+def _pack_isp(made: Iterator[Simulated]) -> Iterator[Members]:
+    """Give the files of the records, and those about all of them, by name."""
+    tables = {split: _Csv(["file_name", "age", "sex", "target"]) for split in ("train", "test")}
     class_of = {P: 0, QRS: 1, T: 2}
     for record in made:
         split, name = record.split, record.record_id
@@ -353,7 +470,7 @@ def _pack_isp(made: Iterator[Simulated]) -> dict[str, bytes]:
             for kind, on, off in zip(waves.kind, waves.on, waves.off, strict=True)
         ]
         number = int(name)
-        tables[split].append([name, str(20 + number * 7 % 60), str(number % 2), str(target)])
+        tables[split].add([name, str(20 + number * 7 % 60), str(number % 2), str(target)])
         digital = np.rint(record.strip.signal * ISP_UNITS_PER_MV).astype(np.int64)
         lines = [f"{name} 12 1000 {digital.shape[1]}"]
         for row, lead in enumerate(LEADS):
@@ -361,11 +478,13 @@ def _pack_isp(made: Iterator[Simulated]) -> dict[str, bytes]:
                 f"{name}.dat 16 1(0)/{ISP_UNIT} 16 0 "
                 f"{digital[row, 0]} {_checksum(digital[row])} 0 {lead}"
             )
-        members[f"{split}_data/{name}.hea"] = _lines([*lines, COMMENT])
-        members[f"{split}_data/{name}.dat"] = digital.T.astype("<i2").tobytes()
+        yield {
+            f"{split}_data/{name}.hea": _lines([*lines, COMMENT]),
+            f"{split}_data/{name}.dat": digital.T.astype("<i2").tobytes(),
+        }
+    yield {"README": README.encode()}
     for split, table in tables.items():
-        members[f"{split}_isp_delineation_data.csv"] = _csv(table)
-    return members
+        yield {f"{split}_isp_delineation_data.csv": table.content()}
 
 
 def _axis(degrees: float) -> str:
@@ -456,16 +575,19 @@ def _checksum(digital: npt.NDArray[np.int64]) -> int:
     return (int(digital.sum()) + 0x8000) % 0x10000 - 0x8000
 
 
-def _sums(members: dict[str, bytes]) -> dict[str, bytes]:
-    """Check sums of all members, in the layout of PhysioNet."""
-    lines = [f"{hashlib.sha256(members[name]).hexdigest()} {name}" for name in sorted(members)]
-    return {"SHA256SUMS.txt": _lines(lines)}
+class _Csv:
+    """A table on its way to a file, row by row."""
 
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text, lineterminator="\n")
+        self.add(columns)
 
-def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    def add(self, row: Sequence[str]) -> None:
+        self._writer.writerow(row)
+
+    def content(self) -> bytes:
+        return self._text.getvalue().encode()
 
 
 def _lines(lines: Sequence[str], end: str = "\n") -> bytes:

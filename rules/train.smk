@@ -39,10 +39,11 @@ rule train:
         code=architecture_code("openecg.stage2.train"),
         threads=config["training_threads"],
         precision=config["training_precision"],
+        memory_mb=config["training_memory_mb"],
         scheme=lambda wildcards: wildcards.training.rpartition("-")[0] or HELD_OUT,
         seed=lambda wildcards: wildcards.training.rpartition("seed")[2],
     shell:
         # A SIGTERM is for the training, which saves; without it, the shell would die of it first.
         "trap '' TERM; python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
         " --scheme {params.scheme} --seed {params.seed} --threads {params.threads}"
-        " --precision {params.precision} --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"
+        " --precision {params.precision} --memory-mb {params.memory_mb} --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"

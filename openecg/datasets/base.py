@@ -1,7 +1,9 @@
 """What all data sets have in common: their records, and reading WFDB files from a zip.
 
-A data set is a module of this package with two functions: ``list_records(archive)`` and
-``read_record(archive, record_id)``. Its name is the ``layout`` of the configuration.
+A data set is a module of this package with three functions: ``list_records(archive)``,
+``read_record(archive, record_id)``, and ``is_needed(member, record_ids)``, which tells whether a
+file of the zip is needed for the first, or to read some records. Its name is the ``layout`` of the
+configuration.
 """
 
 import csv

@@ -7,6 +7,7 @@ leads of a record, and a split into train and test. Layout: for each half
 """
 
 import ast
+from collections.abc import Collection
 
 import numpy as np
 
@@ -27,6 +28,11 @@ from openecg.waves import NOT_MARKED, QRS, P, T, Waves
 
 SPLITS = ("train", "test")
 KIND_OF_CLASS = {0: P, 1: QRS, 2: T}
+
+
+def is_needed(member: str, record_ids: Collection[str]) -> bool:
+    """Tell whether a file is needed to list the records: all are, for they have no other list."""
+    return True
 
 
 def list_records(archive: Archive) -> list[RecordInfo]:

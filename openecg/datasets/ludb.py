@@ -5,6 +5,8 @@ Layout: ``RECORDS``, ``ludb.csv``, and for each record ``data/N.hea``, ``data/N.
 annotation file per lead, ``data/N.i`` to ``data/N.v6``.
 """
 
+from collections.abc import Collection
+
 from openecg.archive import Archive
 from openecg.datasets.base import (
     Lead,
@@ -23,6 +25,12 @@ from openecg.leads import LEADS
 FOLDER = "data/"
 COLUMNS = ("ID", "Rhythms", "Conduction abnormalities", "Cardiac pacing")
 SYMBOLS = frozenset("()pNt")
+
+
+def is_needed(member: str, record_ids: Collection[str]) -> bool:
+    """Tell whether a file is needed to list the records, or to read some of them."""
+    stem, _, _ = member.removeprefix(FOLDER).rpartition(".")
+    return not member.startswith(FOLDER) or stem in record_ids
 
 
 def list_records(archive: Archive) -> list[RecordInfo]:

@@ -5,6 +5,8 @@ record, made on both leads together; automatic marks of every beat for each lead
 Layout: ``RECORDS``, and for each record ``NAME.hea``, ``NAME.dat`` and annotation files.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,6 +46,12 @@ LIKE = {
     "ML5": "V5",
 }
 UNKNOWN_LIKE = "II"
+
+
+def is_needed(member: str, record_ids: Collection[str]) -> bool:
+    """Tell whether a file is needed to list the records, or to read some of them."""
+    stem, dot, _ = member.rpartition(".")
+    return not dot or stem in record_ids
 
 
 def list_records(archive: Archive) -> list[RecordInfo]:

@@ -1,16 +1,16 @@
 """Leads with true and predicted waves, typical ones and some of the worst."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from openecg.errors import DataError
-from openecg.files import read_parquet
+from openecg.files import ParquetRows, list_values, read_keys, read_parquet
 from openecg.plots import Spans, strip
 from openecg.report.parts import figure, label
 from openecg.tables import where
@@ -90,38 +90,72 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
     The waves shown are those of each trained setting's lowest seed, or of all systems if none was
     trained.
     """
-    names = ["system", "seed", "split", *KEYS, "frames", "wave_kind", "on_ms", "off_ms"]
-    found = [read_parquet(path, columns=names) for path in predictions]
-    found = [table for table in found if table.num_rows]
-    trained = [table for table in found if table["seed"][0].as_py()]
-    lowest: dict[tuple[str, str], pa.Table] = {}
-    for table in sorted(trained or found, key=lambda one: int(one["seed"][0].as_py() or 0)):
-        first = table.slice(0, 1).to_pylist()[0]
-        lowest.setdefault((first["system"], first["dataset"]), table)
-    systems = pa.concat_tables(list(lowest.values())).to_pandas()
-    truth_names = [*KEYS, "split", "fs_hz", "signal", "labels", "wave_kind", "on_ms", "off_ms"]
-    truth_names += ["span_on_ms", "span_off_ms"]
-    wanted = pa.array(sorted(set(systems["split"])))
-    tables = (read_parquet(path, columns=truth_names) for path in shards)
-    truth = pa.concat_tables(
-        [table.filter(pc.is_in(table["split"], value_set=wanted)) for table in tables]
-    ).to_pandas()
-    both = systems.merge(truth, on=[*KEYS, "split"], suffixes=("", "_true"))
-    if both.empty:
+    files = _lowest_seeds(predictions)
+    errors, places = [], []
+    keys = [_keys(read_keys(path, [*KEYS, "split"])) for path in files]
+    start = 0
+    with ExitStack() as stack:
+        frames = [stack.enter_context(ParquetRows([path], ["frames"])) for path in files]
+        for path in shards:
+            labels = read_parquet(path, columns=[*KEYS, "split", "labels"])
+            for number, own in enumerate(keys):
+                found = own.get_indexer(_keys(labels))
+                both = np.flatnonzero(found >= 0)
+                if not both.size:
+                    continue
+                called = frames[number].take(found[both].astype(np.int64))["frames"]
+                pairs = zip(labels["labels"].take(both), called, strict=True)
+                wrong = [_share_wrong(list_values(a), list_values(b)) for a, b in pairs]
+                errors.append(labels.select(KEYS).take(both).to_pandas().assign(error=wrong))
+                place = {"file": number, "row": found[both], "truth": both + start}
+                places.append(pd.DataFrame(place))
+            start += labels.num_rows
+    if not errors:
         raise DataError(
             f"{predictions[0]}: no strip in common with {shards[0]}; rows must agree in "
             f"{', '.join([*KEYS, 'split'])}"
         )
-    both["error"] = [
-        _share_wrong(labels, frames)
-        for labels, frames in zip(both["labels"], both["frames"], strict=True)
-    ]
-    errors = both.groupby(KEYS, sort=False)["error"].mean().dropna().reset_index()
+    both_sides = [pd.concat(parts, ignore_index=True) for parts in (errors, places)]
+    every = pd.concat(both_sides, axis=1)
+    # In the order of the files of predictions, as their strips come.
+    every = every.sort_values(["file", "row"], kind="stable").reset_index(drop=True)
+    mean = every.groupby(KEYS, sort=False)["error"].mean().dropna().reset_index()
+    chosen = choose_strips(mean, n_strips)
+    truth_names = [*KEYS, "split", "fs_hz", "signal", "labels", "wave_kind", "on_ms", "off_ms"]
+    truth_names += ["span_on_ms", "span_off_ms"]
+    names = ["system", "seed", *KEYS, "split", "frames", "wave_kind", "on_ms", "off_ms"]
+    wanted = every.merge(chosen[[*KEYS, "why"]].assign(order=range(len(chosen))), on=KEYS)
     html = []
-    for key in choose_strips(errors, n_strips).itertuples(index=False):
-        rows = both[(both[KEYS] == [key.dataset, key.record_id, key.lead, key.window]).all(axis=1)]
-        html.append(_strip_html(rows, str(key.why)))
+    with ParquetRows(files, names) as systems, ParquetRows(shards, truth_names) as truth:
+        starts = np.cumsum([0, *(len(own) for own in keys)])
+        for _, one in wanted.sort_values(["order", "file"], kind="stable").groupby("order"):
+            called = systems.take((starts[one["file"]] + one["row"]).to_numpy(np.int64))
+            true = truth.take(one["truth"].to_numpy(np.int64)).to_pandas()
+            rows = called.to_pandas().merge(
+                true.drop_duplicates(KEYS), on=[*KEYS, "split"], suffixes=("", "_true")
+            )
+            rows = rows.assign(error=one["error"].to_numpy())
+            html.append(_strip_html(rows, str(one["why"].iloc[0])))
     return html
+
+
+def _lowest_seeds(predictions: Sequence[Path]) -> list[Path]:
+    """Choose the file of each trained setting's lowest seed, or those of all systems."""
+    names = ["system", "dataset", "seed"]
+    first = []
+    for path in predictions:
+        with ParquetRows([path], names) as rows:
+            if len(rows):
+                first.append((path, rows.take(np.zeros(1, np.int64)).to_pylist()[0]))
+    trained = [one for one in first if one[1]["seed"]]
+    lowest: dict[tuple[str, str], Path] = {}
+    for path, one in sorted(trained or first, key=lambda found: int(found[1]["seed"] or 0)):
+        lowest.setdefault((one["system"], one["dataset"]), path)
+    return list(lowest.values())
+
+
+def _keys(table: pa.Table) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(table.select([*KEYS, "split"]).to_pandas())
 
 
 def _share_wrong(labels: npt.NDArray[np.uint8], frames: npt.NDArray[np.uint8]) -> float:

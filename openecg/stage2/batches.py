@@ -1,5 +1,6 @@
 """What a step of training learns from, made on the device from marks and signals."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,42 @@ class Data:
     marks: Marks
     items: Tensor
     fs_hz: float
+
+    @property
+    def n_windows(self) -> int:
+        """Count the windows."""
+        return len(self.signal)
+
+    @property
+    def n_items(self) -> int:
+        """Count the items."""
+        return len(self.items)
+
+    def blocks(self) -> Iterator["Data"]:
+        """Give all windows; those that stay in their shards come some at a time."""
+        yield self
+
+    def batches(self, size: int, *, first: int) -> Iterator[tuple["Data", Tensor]]:
+        """Draw an epoch from torch's global generator; every item is in one batch at most.
+
+        Parameters
+        ----------
+        size : int
+            Items of a batch; a rest is left out.
+        first : int
+            Batches to leave out.
+
+        Yields
+        ------
+        data : Data
+            What the rows are of.
+        items : Tensor of shape (size, n_leads), dtype int64
+            Rows of ``data.items``.
+        """
+        n_batches = self.n_items // size
+        order = torch.randperm(self.n_items)[: n_batches * size]
+        batches = self.items[order.to(self.signal.device)].view(n_batches, size, -1)
+        yield from ((self, items) for items in batches[first:])
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from openecg.stage2.decode import (
     Probabilities,
     by_seed,
     decode_labels,
+    list_windows,
     looks_at_signal,
     place_waves,
-    read_probabilities,
-    read_signals,
-    shard_rows,
+    signals_of,
 )
 from openecg.stage2.decoding import Decoding
 from openecg.waves import IGNORE, KINDS, labels_from_ms
@@ -95,16 +94,15 @@ def calibrate(
         own_shards = shards_of.get(dataset, [])
         tallies = []
         for paths in seeds.values():
-            windows = read_probabilities(paths)
-            truth = shard_rows(own_shards, windows.rows, READ)
-            signal = read_signals(own_shards, windows.rows) if looks_at_signal(how) else None
-            per_window = {
-                "label": tally_labels(windows, truth),
-                "wave": tally_waves(windows, truth, signal, how),
-            }
-            record, split = windows.rows["record_id"], windows.rows["split"].iloc[0]
-            codes, names = pd.factorize(record)
-            sums = {level: _per_record(own, codes) for level, own in per_window.items()}
+            listed = list_windows(paths)
+            codes, names = pd.factorize(listed.rows["record_id"])
+            split = listed.rows["split"].iloc[0]
+            sums = {level: np.zeros((len(names), len(KINDS), N_BINS, 4)) for level in LEVELS}
+            columns = [*READ, "signal"] if looks_at_signal(how) else READ
+            for block, windows, truth in listed.blocks(own_shards, columns):
+                signal = signals_of(truth, own_shards) if looks_at_signal(how) else None
+                np.add.at(sums["label"], codes[block], tally_labels(windows, truth))
+                np.add.at(sums["wave"], codes[block], tally_waves(windows, truth, signal, how))
             tallies.append(sums)
         both = {level: np.sum([one[level] for one in tallies], axis=0) for level in LEVELS}
         rows = tabulate_calibration(both, bootstrap=bootstrap, seed=seed)
@@ -237,13 +235,6 @@ def _add(
     place = np.minimum((probability * N_BINS).astype(np.int64), N_BINS - 1)
     for i, values in enumerate((np.ones_like(probability), probability, came_true, false)):
         np.add.at(tally[..., i], (window, place), values)
-
-
-def _per_record(tally: Floats, record: npt.NDArray[np.int64]) -> Floats:
-    """Sum the tallies of the windows of each record."""
-    sums = np.zeros((record.max() + 1, *tally.shape[1:]))
-    np.add.at(sums, record, tally)
-    return sums
 
 
 def tabulate_calibration(tallies: dict[str, Floats], *, bootstrap: int, seed: int) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Turn the probabilities of a model into frames and waves."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from openecg.blocks import blocks
 from openecg.errors import DataError
-from openecg.files import read_parquet, write_parquet
+from openecg.files import ParquetRows, parquet_writer, read_keys
 from openecg.grouped import first_row
 from openecg.predictions import PREDICTION_SCHEMA
 from openecg.stage2.decoders import (
@@ -76,18 +79,48 @@ def decode(
         If the files do not belong together, or the decoding needs what they do not hold.
     """
     how = Decoding.from_json(decoding)
-    windows = read_probabilities(probabilities)
-    signal = read_signals(shards, windows.rows) if looks_at_signal(how) else None
-    table = decode_windows(windows, signal, how, frame_ms=frame_ms, system=system, seed=seed)
-    write_parquet(table, predictions)
+    listed = list_windows(probabilities)
+    n_waves = write_decoded(
+        listed, shards, how, frame_ms=frame_ms, system=system, seed=seed, predictions=predictions
+    )
     log.info(
         "%s: %d windows by %s, seed %s, %d waves",
         predictions,
-        table.num_rows,
+        len(listed.rows),
         system,
         seed,
-        len(table["wave_kind"].combine_chunks().flatten()),
+        n_waves,
     )
+
+
+def write_decoded(
+    listed: "Listed",
+    shards: list[Path],
+    how: Decoding,
+    *,
+    frame_ms: float,
+    system: str,
+    seed: str,
+    predictions: Path,
+) -> int:
+    """Decode windows block by block; parameters as of `decode`.
+
+    Returns
+    -------
+    int
+        Number of waves.
+    """
+    n_waves = 0
+    columns = ["signal"] if looks_at_signal(how) else []
+    with parquet_writer(PREDICTION_SCHEMA, predictions) as writer:
+        for _, windows, rows in listed.blocks(shards, columns):
+            signal = signals_of(rows, shards) if columns else None
+            table = decode_windows(
+                windows, signal, how, frame_ms=frame_ms, system=system, seed=seed
+            )
+            n_waves += len(table["wave_kind"].combine_chunks().flatten())
+            writer.write(table)
+    return n_waves
 
 
 @dataclass(frozen=True)
@@ -130,7 +163,7 @@ def decode_windows(
     system: str,
     seed: str,
 ) -> pa.Table:
-    """Decode all windows.
+    """Decode windows, with all leads of a record.
 
     Parameters
     ----------
@@ -307,42 +340,117 @@ def coarser(labels: npt.NDArray[np.uint8], per_frame: int) -> npt.NDArray[np.uin
     return coarse
 
 
-def read_probabilities(paths: list[Path]) -> Probabilities:
-    """Read files of ``predict`` and average what they say of the same window.
+@dataclass(frozen=True)
+class Listed:
+    """The windows of files of ``predict``, which are read block by block.
+
+    Attributes
+    ----------
+    paths : list of Path
+        The files.
+    rows : DataFrame
+        Keys and ``split`` of each window, in the order in which they come.
+    number : ndarray of shape (n_rows,), dtype int64
+        Window of each row of the files, numbered through.
+    label_ms, fs_hz : float
+        Length of a label in ms, and sampling rate in Hz.
+    """
+
+    paths: list[Path]
+    rows: pd.DataFrame
+    number: npt.NDArray[np.int64]
+    label_ms: float
+    fs_hz: float
+
+    def blocks(
+        self, shards: list[Path], columns: list[str]
+    ) -> Iterator[tuple[slice, Probabilities, pa.Table]]:
+        """Average what the files say of the same window, and read some columns of the shards.
+
+        Parameters
+        ----------
+        shards : list of Path
+            All shards of the data set; not looked at without ``columns``.
+        columns : list of str
+            What to read of them.
+
+        Yields
+        ------
+        windows : slice
+            Which windows; all leads of a record and window are in one block.
+        probabilities : Probabilities
+            Of these windows.
+        rows : Table
+            Of the shards, a row for each window.
+
+        Raises
+        ------
+        DataError
+            If labels differ in number between windows, or a window is in none of the shards.
+        """
+        record = self.rows.groupby(RECORD, sort=False).ngroup().to_numpy().astype(np.int64)
+        in_shards = rows_in_shards(shards, self.rows) if columns else np.zeros(0, dtype=np.int64)
+        in_files = np.argsort(self.number, kind="stable")
+        n_copies = self.number.size // len(self.rows)
+        with (
+            ParquetRows(self.paths, [*KEYS, "probabilities", "offsets"]) as files,
+            ParquetRows(shards if columns else [], [*KEYS[1:], *columns]) as truth,
+        ):
+            for block in blocks(record):
+                own = np.sort(in_files[block.start * n_copies : block.stop * n_copies])
+                rows = truth.take(in_shards[block]) if columns else pa.table({})
+                found = self._averaged(files.take(own), self.number[own] - block.start)
+                yield block, replace(found, rows=self.rows[block].reset_index(drop=True)), rows
+
+    def _averaged(self, table: pa.Table, number: npt.NDArray[np.int64]) -> Probabilities:
+        """Average the rows of each window, which are numbered from 0."""
+        copies = np.bincount(number)
+
+        def averaged(column: str, width: int) -> npt.NDArray[np.float32]:
+            values = list_matrix(table, column, self.paths[0]).astype(np.float32)
+            total = np.zeros((copies.size, values.shape[1]), dtype=np.float32)
+            np.add.at(total, number, values)
+            mean: npt.NDArray[np.float32] = total / np.float32(copies[0])
+            return mean.reshape(copies.size, -1, width)
+
+        offsets = np.zeros((copies.size, 0, len(BOUNDARIES)), dtype=np.float32)
+        if not table["offsets"].null_count:
+            offsets = averaged("offsets", len(BOUNDARIES))
+        return Probabilities(
+            path=self.paths[0],
+            rows=self.rows,
+            label_ms=self.label_ms,
+            fs_hz=self.fs_hz,
+            classes=averaged("probabilities", N_CLASSES),
+            offsets=offsets,
+        )
+
+
+def list_windows(paths: list[Path]) -> Listed:
+    """List the windows of files of ``predict``.
 
     Raises
     ------
     DataError
-        If labels differ in length, rate or number between windows, or some windows are in fewer
-        files than others.
+        If labels differ in length or rate between windows, or some windows are in fewer files than
+        others.
     """
-    columns = [*KEYS, "split", "fs_hz", "label_ms", "probabilities", "offsets"]
-    table = pa.concat_tables([read_parquet(path, columns=columns) for path in paths])
-    rows = table.drop_columns(["probabilities", "offsets"]).to_pandas()
-    if rows[["fs_hz", "label_ms"]].drop_duplicates().shape[0] != 1:
+    columns = [*KEYS, "split", "fs_hz", "label_ms"]
+    rows = pa.concat_tables([read_keys(path, columns) for path in paths]).to_pandas()
+    lengths = rows[["fs_hz", "label_ms"]].drop_duplicates()
+    if lengths.shape[0] != 1:
         raise DataError(f"{paths[0]} and others: labels or rates differ between windows")
-    number = rows.groupby(KEYS, sort=False).ngroup().to_numpy()
+    number = rows.groupby(KEYS, sort=False).ngroup().to_numpy().astype(np.int64)
     copies = np.bincount(number)
     if (copies != copies[0]).any():
         raise DataError(f"{paths[0]} and others: a window is in {copies.min()} to {copies.max()}")
-
-    def averaged(column: str, width: int) -> npt.NDArray[np.float32]:
-        values = list_matrix(table, column, paths[0]).astype(np.float32)
-        total = np.zeros((copies.size, values.shape[1]), dtype=np.float32)
-        np.add.at(total, number, values)
-        mean: npt.NDArray[np.float32] = total / np.float32(copies[0])
-        return mean.reshape(copies.size, -1, width)
-
-    offsets = np.zeros((copies.size, 0, len(BOUNDARIES)), dtype=np.float32)
-    if not table["offsets"].null_count:
-        offsets = averaged("offsets", len(BOUNDARIES))
-    return Probabilities(
-        path=paths[0],
-        rows=rows.loc[~pd.Series(number).duplicated().to_numpy()].reset_index(drop=True),
-        label_ms=float(rows["label_ms"].iloc[0]),
-        fs_hz=float(rows["fs_hz"].iloc[0]),
-        classes=averaged("probabilities", N_CLASSES),
-        offsets=offsets,
+    first = ~pd.Series(number).duplicated().to_numpy()
+    return Listed(
+        paths=paths,
+        rows=rows.loc[first, [*KEYS, "split"]].reset_index(drop=True),
+        number=number,
+        label_ms=float(lengths["label_ms"].iloc[0]),
+        fs_hz=float(lengths["fs_hz"].iloc[0]),
     )
 
 
@@ -363,24 +471,37 @@ def by_seed(paths: list[Path], *, ensemble: bool) -> dict[str, dict[str, list[Pa
     return grouped
 
 
-def read_signals(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Read the signals of windows, in mV, in the order of ``rows``."""
-    table = shard_rows(shards, rows, ["signal"])
-    signals: npt.NDArray[np.float32] = list_matrix(table, "signal", shards[0])
+def signals_of(rows: pa.Table, shards: list[Path]) -> npt.NDArray[np.float32]:
+    """Stack the signals of rows of shards, in mV."""
+    signals: npt.NDArray[np.float32] = list_matrix(rows, "signal", shards[0])
     return signals
 
 
-def shard_rows(shards: list[Path], rows: pd.DataFrame, columns: list[str]) -> pa.Table:
-    """Read some columns of windows from their shards, in the order of ``rows``.
+def rows_in_shards(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Find windows in their shards.
+
+    Returns
+    -------
+    ndarray of shape (n_windows,), dtype int64
+        Row of each window, numbered through, in the order of ``rows``.
 
     Raises
     ------
     DataError
         If a window is in none of the shards.
     """
-    both = pa.concat_tables([read_parquet(path, columns=[*KEYS, *columns]) for path in shards])
-    index = pd.MultiIndex.from_frame(both.select(KEYS).to_pandas())
+    n_rows, found = 0, []
+    records = pa.array(rows["record_id"].unique().tolist(), pa.string())
+    for path in shards:
+        keys = read_keys(path, KEYS)
+        numbers = pa.array(np.arange(n_rows, n_rows + keys.num_rows))
+        n_rows += keys.num_rows
+        keys = keys.append_column("row", numbers)
+        found.append(keys.filter(pc.is_in(keys["record_id"], value_set=records)))
+    both = pa.concat_tables(found).to_pandas()
+    index = pd.MultiIndex.from_frame(both[KEYS])
     at = index.get_indexer(pd.MultiIndex.from_frame(rows[KEYS]))
     if (at < 0).any():
         raise DataError(f"{shards[0]} and others: {rows[KEYS].loc[at < 0].iloc[0].tolist()} lacks")
-    return both.take(at)
+    own: npt.NDArray[np.int64] = both["row"].to_numpy()[at]
+    return own

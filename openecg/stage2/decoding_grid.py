@@ -11,18 +11,12 @@ import numpy as np
 import pandas as pd
 
 from openecg.bootstrap import draw_records, estimate, rates_of
-from openecg.files import write_parquet, write_tsv
+from openecg.files import write_tsv
 from openecg.grouped import by_dataset
 from openecg.metrics import per_record, score_strips
 from openecg.score import ANNOTATED_SPAN, FULL_WINDOW, PROTOCOLS, TOLERANCES
 from openecg.scored_split import MARKS, read_scored_split
-from openecg.stage2.decode import (
-    by_seed,
-    decode_windows,
-    looks_at_signal,
-    read_probabilities,
-    read_signals,
-)
+from openecg.stage2.decode import by_seed, list_windows, write_decoded
 from openecg.stage2.decoding import Decoding
 
 log = logging.getLogger(__name__)
@@ -134,33 +128,34 @@ def _scores(
     seed: int,
 ) -> Iterator[dict[str, object]]:
     """Score the grid on one data set, given the probabilities of each seed."""
-    windows = {name: read_probabilities(paths) for name, paths in seeds.items()}
-    signals = {
-        name: read_signals(shards, own.rows) if looks_at_signal(base) else None
-        for name, own in windows.items()
-    }
+    listed = {name: list_windows(paths) for name, paths in seeds.items()}
     truth = ["peak_ms", "span_on_ms", "span_off_ms"]
     with tempfile.TemporaryDirectory() as folder:
-        paths = {name: Path(folder, f"{name}.parquet") for name in windows}
+        paths = {name: Path(folder, f"{name}.parquet") for name in listed}
         for how in cleanings(base):
-            for name, own in windows.items():
-                decoded = decode_windows(
-                    own, signals[name], how, frame_ms=frame_ms, system=system, seed=name
+            for name, own in listed.items():
+                write_decoded(
+                    own,
+                    shards,
+                    how,
+                    frame_ms=frame_ms,
+                    system=system,
+                    seed=name,
+                    predictions=paths[name],
                 )
-                write_parquet(decoded, paths[name])
             split = read_scored_split(list(paths.values()), shards, found=MARKS, truth=truth)
-            counts = score_strips(split).counts
-            every = np.ones(split.truth.num_rows, dtype=bool)
+            counts, record = score_strips(split, errors=False).counts, split.record
+            every = np.ones(record.size, dtype=bool)
             for protocol in SCORED:
                 row: dict[str, object] = {"system": system, "dataset": split.dataset}
                 row |= {"split": split.split, "protocol": protocol}
                 row |= {key: getattr(how, key) for key in COLUMNS if hasattr(how, key)}
                 for i, tolerance in enumerate(TOLERANCES):
                     own_counts = counts[:, :, PROTOCOLS.index(protocol), i]
-                    sums = per_record(own_counts, every, split.record)
+                    sums = per_record(own_counts, every, record)
                     weights = draw_records(sums.shape[1], bootstrap=bootstrap, seed=seed)
                     macro = estimate(sums, rates_of(sums), weights)[-1, :, -1, 0]
                     for end, value in zip(("", "_lo", "_hi"), macro, strict=True):
                         row[f"macro_{tolerance}{end}"] = value
                     row |= {"n_records": sums.shape[1]}
-                yield row | {"n_seeds": len(windows), "bootstrap": bootstrap}
+                yield row | {"n_seeds": len(listed), "bootstrap": bootstrap}

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,18 +98,43 @@ def run_network(network: nn.Module, signal: Tensor, lead_index: Tensor, items: T
         Of shape (n_windows, n_labels, ...), dtype float32, on the same device.
     """
     network.eval()
-    n_windows, n_leads = len(signal), items.shape[1]
     logits: list[Tensor] = []
     offsets: list[Tensor] = []
-    with torch.inference_mode(), autocast(signal.device):
-        for rows in torch.split(items, max(1, EVALUATION_BATCH // n_leads)):
-            out = network(signal[rows], lead_index[rows])
-            logits.append(out.logits.float().flatten(0, 1))
+    with torch.inference_mode():
+        for rows in evaluation_batches(items):
+            out = run_batch(network, signal[rows], lead_index[rows])
+            logits.append(out.logits)
             if out.offsets is not None:
-                offsets.append(out.offsets.float().flatten(0, 1))
-        at = items.new_empty(n_windows)
+                offsets.append(out.offsets)
+        at = items.new_empty(len(signal))
         at[items.flatten()] = torch.arange(items.numel(), device=items.device)
         return Output(torch.cat(logits)[at], torch.cat(offsets)[at] if offsets else None)
+
+
+def evaluation_batches(items: Tensor) -> Sequence[Tensor]:
+    """Cut items (n_items, n_leads) into those that are evaluated at once."""
+    return torch.split(items, max(1, EVALUATION_BATCH // items.shape[1]))
+
+
+def run_batch(network: nn.Module, signal: Tensor, lead_index: Tensor) -> Output:
+    """Run a network, which is in evaluation mode, on some items.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On the device of ``signal``.
+    signal : Tensor of shape (B, L, n_samples), dtype float32
+    lead_index : Tensor of shape (B, L), dtype int64
+
+    Returns
+    -------
+    Output
+        Of shape (B L, n_labels, ...), dtype float32, on the same device.
+    """
+    with torch.inference_mode(), autocast(signal.device):
+        out = network(signal, lead_index)
+        offsets = None if out.offsets is None else out.offsets.float().flatten(0, 1)
+        return Output(out.logits.float().flatten(0, 1), offsets)
 
 
 def smaller_groups(items: npt.NDArray[np.int64], size: int, *, seed: int) -> npt.NDArray[np.int64]:

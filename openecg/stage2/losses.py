@@ -29,7 +29,16 @@ def class_weights(target: Tensor) -> Tensor:
     ValueError
         If a class has no frame. Its weight would leave the others next to nothing.
     """
-    counts = torch.bincount(target.flatten().long(), minlength=IGNORE + 1)[: len(CLASSES)]
+    return weights_of_counts(class_counts(target))
+
+
+def class_counts(target: Tensor) -> Tensor:
+    """Count the frames of each class, shape (4,); those to ``IGNORE`` do not count."""
+    return torch.bincount(target.flatten().long(), minlength=IGNORE + 1)[: len(CLASSES)]
+
+
+def weights_of_counts(counts: Tensor) -> Tensor:
+    """Weigh each class by its number of frames; result and errors as of `class_weights`."""
     if (counts == 0).any():
         found = ", ".join(f"{c} {n}" for c, n in zip(CLASSES, counts.tolist(), strict=True))
         raise ValueError(f"no weight for a class without a frame; found {found}")

@@ -1,6 +1,7 @@
 """Say how probable each class is in each label of the records that a scheme scores."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from openecg.blocks import BLOCK_ROWS
 from openecg.errors import ConfigError, DataError
-from openecg.files import write_parquet
+from openecg.files import parquet_writer
 from openecg.probabilities import PROBABILITY_SCHEMA
 from openecg.selection import scored_rows, split_name
-from openecg.stage2.checkpoint import load_checkpoint
-from openecg.stage2.engine import compiled, compute_device, run_network, smaller_groups
+from openecg.stage2.checkpoint import Origin, load_checkpoint
+from openecg.stage2.engine import (
+    compiled,
+    compute_device,
+    evaluation_batches,
+    run_batch,
+    smaller_groups,
+)
+from openecg.stage2.network import Network, Output
 from openecg.stage2.settings import ANY_LEADS, Setting
-from openecg.stage2.training_set import KEYS, lead_groups, read_windows
+from openecg.stage2.training_set import KEYS, FoundWindows, lead_groups
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +61,17 @@ def predict(
     """
     network, origin = load_checkpoint(model)
     setting = Setting.from_dict(origin.setting)
-    windows = read_windows(
+    windows = FoundWindows(
         shards, select=lambda split, fold: scored_rows(origin.scheme, split, fold)
     )
-    found = (windows.fs_hz, windows.signal.shape[1])
+    found = (windows.fs_hz, windows.n_samples)
     if found != (origin.fs_hz, origin.n_samples):
         raise DataError(
             f"{shards[0]}: windows of {found[1]} samples at {found[0]:g} Hz; {model} takes "
             f"{origin.n_samples} at {origin.fs_hz:g} Hz"
         )
-    items = np.arange(len(windows.signal))[:, None]
+    n_windows = windows.number.size
+    items = np.arange(n_windows)[:, None]
     if setting.training.leads == ANY_LEADS:
         items = lead_groups(windows.rows)
         if leads > items.shape[1]:
@@ -71,25 +81,12 @@ def predict(
         if leads:
             items = smaller_groups(items, leads, seed=origin.seed)
     device = compute_device(threads)
-    out = run_network(
-        compiled(network.to(device), device),
-        torch.from_numpy(windows.signal).to(device),
-        torch.from_numpy(windows.lead_index).to(device),
-        torch.from_numpy(items).to(device),
-    )
-    n_windows, n_labels = out.logits.shape[:2]
-    columns: dict[str, Any] = {name: windows.rows[name] for name in KEYS}
-    scope = origin.scheme.rstrip("0123456789")
-    columns["split"] = [split_name(scope, name) for name in columns["split"].to_pylist()]
-    columns |= {
-        "system": [origin.name] * n_windows,
-        "seed": [str(origin.seed)] * n_windows,
-        "fs_hz": [origin.fs_hz] * n_windows,
-        "label_ms": [network.samples_per_label * 1000 / origin.fs_hz] * n_windows,
-        "probabilities": _half(out.logits.softmax(dim=2)),
-        "offsets": [None] * n_windows if out.offsets is None else _half(out.offsets),
-    }
-    write_parquet(pa.table(columns, schema=PROBABILITY_SCHEMA), probabilities)
+    own = compiled(network.to(device), device)
+    n_labels = 0
+    with parquet_writer(PROBABILITY_SCHEMA, probabilities) as writer:
+        for block, out in evaluate(own, windows, items, device):
+            n_labels = out.logits.shape[1]
+            writer.write(_table(windows.rows[block], out, network, origin))
     log.info(
         "%s: %d windows by %s, %s, seed %d, %d labels each, %d leads at a time",
         probabilities,
@@ -102,6 +99,86 @@ def predict(
     )
 
 
+def evaluate(
+    network: nn.Module,
+    windows: FoundWindows,
+    items: npt.NDArray[np.int64],
+    device: torch.device,
+) -> Iterator[tuple[slice, Output]]:
+    """Run a network over windows, of which only some are in memory at a time.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On ``device``.
+    windows : FoundWindows
+    items : ndarray of shape (n_items, n_leads), dtype int64
+        Which windows it sees together; each is in one item or more, of which the last counts.
+    device : torch.device
+
+    Yields
+    ------
+    windows : slice
+        The next ones in their order.
+    out : Output
+        Of these, as of `openecg.stage2.engine.run_network`, on the CPU.
+    """
+    network.eval()
+    batches = [rows.numpy() for rows in evaluation_batches(torch.from_numpy(items))]
+    # Windows that are still needed start here; those before here are complete after a batch.
+    lowest = np.minimum.accumulate([rows.min() for rows in batches[::-1]])[::-1]
+    last = np.zeros(windows.number.size, dtype=np.int64)
+    for number, rows in enumerate(batches):
+        last[rows] = number
+    complete = np.searchsorted(np.maximum.accumulate(last), np.arange(len(batches)), side="right")
+    start = stop = done = 0
+    signal = np.empty((0, windows.n_samples), dtype=np.float32)
+    lead_index = np.empty(0, dtype=np.int64)
+    ready: dict[int, tuple[Tensor, Tensor | None]] = {}
+    for number, rows in enumerate(batches):
+        if rows.max() >= stop:
+            end = min(max(stop + BLOCK_ROWS, int(rows.max()) + 1), last.size)
+            more = windows.read(np.arange(stop, end))
+            kept = int(lowest[number]) - start
+            signal = np.concatenate([signal[kept:], more.signal])
+            lead_index = np.concatenate([lead_index[kept:], more.lead_index])
+            start, stop = start + kept, end
+        at = rows - start
+        out = run_batch(
+            network,
+            torch.from_numpy(signal[at]).to(device),
+            torch.from_numpy(lead_index[at]).to(device),
+        )
+        logits = out.logits.cpu()
+        offsets = None if out.offsets is None else out.offsets.cpu()
+        for i, row in enumerate(rows.ravel().tolist()):
+            ready[row] = (logits[i], None if offsets is None else offsets[i])
+        if complete[number] > done:
+            block = slice(done, int(complete[number]))
+            both = [ready.pop(row) for row in range(block.start, block.stop)]
+            ahead = [one for _, one in both if one is not None]
+            logits = torch.stack([one for one, _ in both])
+            yield block, Output(logits, torch.stack(ahead) if ahead else None)
+            done = block.stop
+
+
+def _table(rows: pa.Table, out: Output, network: Network, origin: Origin) -> pa.Table:
+    """Lay out the output of some windows as rows of `PROBABILITY_SCHEMA`."""
+    n_windows = rows.num_rows
+    columns: dict[str, Any] = {name: rows[name] for name in KEYS}
+    scope = origin.scheme.rstrip("0123456789")
+    columns["split"] = [split_name(scope, name) for name in columns["split"].to_pylist()]
+    columns |= {
+        "system": [origin.name] * n_windows,
+        "seed": [str(origin.seed)] * n_windows,
+        "fs_hz": [origin.fs_hz] * n_windows,
+        "label_ms": [network.samples_per_label * 1000 / origin.fs_hz] * n_windows,
+        "probabilities": _half(out.logits.softmax(dim=2)),
+        "offsets": [None] * n_windows if out.offsets is None else _half(out.offsets),
+    }
+    return pa.table(columns, schema=PROBABILITY_SCHEMA)
+
+
 def _half(values: Tensor) -> list[npt.NDArray[np.float16]]:
     """Flatten the values of each window."""
-    return list(values.flatten(1).half().cpu().numpy())
+    return list(values.flatten(1).half().numpy())

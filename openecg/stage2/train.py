@@ -7,11 +7,12 @@ import signal as signals
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -21,20 +22,29 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from openecg.errors import ConfigError, DataError
 from openecg.files import write_tsv
 from openecg.provenance import code_hash
-from openecg.selection import tuning_fold
+from openecg.selection import learnt_rows, tuning_fold
 from openecg.stage2.batches import Batch, Data, device_data, make_batch, plain_targets
 from openecg.stage2.checkpoint import Origin, save_checkpoint
 from openecg.stage2.engine import autocast, compiled, compute_device, run_network
-from openecg.stage2.losses import CLASSES, class_weights, label_loss, offset_loss, touch_loss
+from openecg.stage2.losses import (
+    CLASSES,
+    class_counts,
+    label_loss,
+    offset_loss,
+    touch_loss,
+    weights_of_counts,
+)
 from openecg.stage2.network import Network
 from openecg.stage2.run import Run, draw_seed, read_run, start_run, weights_digest, write_run
 from openecg.stage2.settings import ANY_LEADS, BEST, Setting, Training, read_setting
-from openecg.stage2.training_set import read_training_set
+from openecg.stage2.streamed import MIB, StreamedData, streamed_data, training_bytes
+from openecg.stage2.training_set import MARKS, FoundWindows, check_datasets, read_training_set
 from openecg.waves import IGNORE
 
 log = logging.getLogger(__name__)
 
 RESUME = "resume.safetensors"
+MEMORY_MB = 1500  # a third of what a training then takes; 150,000 leads of 10 s at 250 Hz
 SAVE_S = 120.0  # between two states that a kill without warning can fall back to
 STOPPED = 75  # exit status, EX_TEMPFAIL: try again
 TUNING = ("tuning_loss", *(f"tuning_f1_{name}" for name in CLASSES[1:]), "tuning_f1_mean")
@@ -51,6 +61,7 @@ def train(
     precision: str,
     model: Path,
     history: Path,
+    memory_mb: int = MEMORY_MB,
 ) -> None:
     """Train a setting on the records of its data sets that a scheme learns from.
 
@@ -79,6 +90,9 @@ def train(
         the tuning fold, or those of the last epoch.
     history : Path
         TSV to write, one row per epoch.
+    memory_mb : int
+        MiB that the windows may take. Where they take more, they stay in their shards and are read
+        in each epoch, row groups in random order, shuffled inside a buffer of half this size.
 
     Raises
     ------
@@ -91,24 +105,17 @@ def train(
     """
     wanted = read_setting(setting)
     training = wanted.training
+    device = compute_device(threads)
     try:
-        training_set = read_training_set(shards, train_on=wanted.train_on, scheme=scheme)
-        fold = training.tuning_fold
-        tuned = training_set.fold == (None if fold is None else tuning_fold(scheme, fold))
+        learnt, tuning, seen = read_data(
+            shards, wanted, scheme=scheme, memory_mb=memory_mb, device=device
+        )
     except ValueError as error:
         raise error if isinstance(error, DataError) else ConfigError(str(error)) from error
-    if training.tuning_fold is not None and (tuned.all() or not tuned.any()):
-        raise DataError(
-            f"{shards[0]} and others: {tuned.sum()} of {tuned.size} training windows are in the "
-            f"tuning fold {training.tuning_fold}; training and tuning both need some"
-        )
-    device = compute_device(threads)
-    learnt = device_data(training_set, ~tuned, leads=training.leads, device=device)
-    tuning = device_data(training_set, tuned, leads=training.leads, device=device)
-    if training.batch_size > len(learnt.items):
+    if training.batch_size > learnt.n_items:
         raise ConfigError(
             f"{setting}: training.batch_size {training.batch_size} is more than the "
-            f"{len(learnt.items)} {'windows' if training.leads == ANY_LEADS else 'leads'} to learn "
+            f"{learnt.n_items} {'windows' if training.leads == ANY_LEADS else 'leads'} to learn "
             "from"
         )
     run = start_run(wanted, seed=seed, device=device)
@@ -118,16 +125,20 @@ def train(
         scheme=scheme,
         seed=seed,
         code=code_hash(__name__, f"openecg.stage2.{wanted.model['architecture']}"),
-        data=training_set.digest(),
-        fs_hz=training_set.windows.fs_hz,
-        n_samples=training_set.windows.signal.shape[1],
+        data=seen.digest,
+        fs_hz=seen.fs_hz,
+        n_samples=seen.n_samples,
     )
     if run.network.layout is not None:
         origin.setting["model"]["layout"] = run.network.layout
     weights = torch.ones(len(CLASSES), device=device)
     if training.class_weights:
         try:
-            weights = class_weights(plain_targets(run.network, learnt, training))
+            counts = [
+                class_counts(plain_targets(run.network, block, training))
+                for block in learnt.blocks()
+            ]
+            weights = weights_of_counts(torch.stack(counts).sum(dim=0))
         except ValueError as error:
             raise DataError(f"{setting}, training.class_weights: {error}") from error
     log.info(
@@ -136,13 +147,15 @@ def train(
         scheme,
         seed,
         sum(p.numel() for p in run.network.parameters()),
-        len(learnt.signal),
-        len(tuning.signal),
+        learnt.n_windows,
+        tuning.n_windows,
         [round(weight, 3) for weight in weights.tolist()],
     )
     kept = model.parent / RESUME
     made_from = asdict(origin) | {"threads": threads, "device": device.type}
     made_from["precision"] = precision
+    if seen.buffer is not None:
+        made_from["buffer"] = seen.buffer
     made_from["first_weights"] = weights_digest(run.network)
     if kept.exists():
         run = read_run(kept, run, made_from)
@@ -179,6 +192,93 @@ def train(
     )
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a training sees.
+
+    Attributes
+    ----------
+    digest : str
+        Hash of all its windows.
+    fs_hz : float
+        Their sampling rate in Hz.
+    n_samples : int
+        Samples of each.
+    buffer : int or None
+        How many windows are shuffled together; None: all.
+    """
+
+    digest: str
+    fs_hz: float
+    n_samples: int
+    buffer: int | None
+
+
+def read_data(
+    shards: list[Path], setting: Setting, *, scheme: str, memory_mb: int, device: torch.device
+) -> tuple[Data | StreamedData, Data | StreamedData, Seen]:
+    """Find the windows to learn from and those that pick the epoch, and read them if they fit.
+
+    Parameters
+    ----------
+    shards, scheme, memory_mb
+        As for `train`.
+    setting : Setting
+    device : torch.device
+
+    Raises
+    ------
+    DataError
+        If the shards do not fit the setting.
+    ValueError
+        If there is no such scheme.
+    """
+    training = setting.training
+
+    def tuned_of(fold: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        left_out = training.tuning_fold
+        tuned: npt.NDArray[np.bool_] = np.zeros(fold.size, dtype=bool)
+        if left_out is None:
+            return tuned
+        tuned = fold == tuning_fold(scheme, left_out)
+        if tuned.all() or not tuned.any():
+            raise DataError(
+                f"{shards[0]} and others: {tuned.sum()} of {tuned.size} training windows are in "
+                f"the tuning fold {left_out}; training and tuning both need some"
+            )
+        return tuned
+
+    n_windows, each = training_bytes(shards, scheme)
+    leads = training.leads
+    if n_windows * each <= memory_mb * MIB:
+        training_set = read_training_set(shards, train_on=setting.train_on, scheme=scheme)
+        tuned, windows = tuned_of(training_set.fold), training_set.windows
+        seen = Seen(training_set.digest(), windows.fs_hz, windows.signal.shape[1], None)
+        return (
+            device_data(training_set, ~tuned, leads=leads, device=device),
+            device_data(training_set, tuned, leads=leads, device=device),
+            seen,
+        )
+    found = FoundWindows(
+        shards, select=lambda split, fold: learnt_rows(scheme, split, fold), columns=MARKS
+    )
+    check_datasets(found.rows, setting.train_on, shards)
+    tuned = tuned_of(found.rows["fold"].to_numpy().astype(np.int64))
+    buffer = max(1, memory_mb * MIB // (2 * each))
+    log.info(
+        "%d windows take %d MiB, %d are allowed: read from their shards, %d at a time",
+        n_windows,
+        n_windows * each // MIB,
+        memory_mb,
+        buffer,
+    )
+    return (
+        streamed_data(found, ~tuned, leads=leads, buffer=buffer, device=device),
+        streamed_data(found, tuned, leads=leads, buffer=buffer, device=device),
+        Seen(found.digest(), found.fs_hz, found.n_samples, buffer),
+    )
+
+
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
     """Collect the signals that ask to stop, instead of being ended by them."""
@@ -197,8 +297,8 @@ def stop_requests() -> Iterator[list[int]]:
 
 def fit(
     run: Run,
-    learnt: Data,
-    tuning: Data,
+    learnt: Data | StreamedData,
+    tuning: Data | StreamedData,
     weights: Tensor,
     *,
     setting: Setting,
@@ -211,7 +311,7 @@ def fit(
     ----------
     run : Run
         Brought forward in place; whole whenever something is yielded.
-    learnt, tuning : Data
+    learnt, tuning : Data or StreamedData
         Windows to learn from, and those that pick the epoch; these may be none.
     weights : Tensor of shape (4,)
         Of the classes.
@@ -228,9 +328,8 @@ def fit(
         If the loss is no longer finite.
     """
     training = setting.training
-    device = learnt.signal.device
-    network = compiled(run.network, device)
-    n_batches = len(learnt.items) // training.batch_size
+    network = compiled(run.network, run.total.device)
+    n_batches = learnt.n_items // training.batch_size
     n_steps = training.epochs * n_batches
     done = run.epoch * n_batches + run.step
 
@@ -244,15 +343,13 @@ def fit(
         while not run.ended(training):
             started, first = time.perf_counter(), run.step
             torch.manual_seed(draw_seed(seed, run.epoch + 1, 0))
-            order = torch.randperm(len(learnt.items))[: n_batches * training.batch_size]
-            batches = learnt.items[order.to(device)].view(n_batches, training.batch_size, -1)
             network.train()
             n_windows = 0
-            for items in batches[first:]:
+            for data, items in learnt.batches(training.batch_size, first=first):
                 torch.manual_seed(draw_seed(seed, run.epoch + 1, run.step + 1))
                 for group in run.optimizer.param_groups:
                     group["lr"] = group["peak"] * rate(run.epoch * n_batches + run.step)
-                batch = make_batch(learnt, items, run.network, setting)
+                batch = make_batch(data, items, run.network, setting)
                 run.total += train_step(
                     network, run.optimizer, batch, weights, training, precision=precision
                 )
@@ -320,17 +417,21 @@ def train_step(
 
 
 def tuning_scores(
-    network: Network, tuning: Data, weights: Tensor, training: Training
+    network: Network, tuning: Data | StreamedData, weights: Tensor, training: Training
 ) -> dict[str, float]:
     """Score windows: loss, F1 of P, QRS and T labels, and their mean; NaN without windows."""
-    if not len(tuning.signal):
+    if not tuning.n_windows:
         return dict.fromkeys(TUNING, math.nan)
-    logits = run_network(network, tuning.signal, tuning.lead_index, tuning.items).logits
-    target = plain_targets(network, tuning, training)
-    loss, counted = label_loss(logits, target, weights, focal_gamma=0, soft=())
-    called, truth = logits.argmax(dim=2), target.long()
-    pairs = (truth * len(CLASSES) + called)[truth != IGNORE]
-    table = torch.bincount(pairs, minlength=len(CLASSES) ** 2).view(len(CLASSES), -1).cpu().numpy()
+    tables, losses = [], []
+    for block in tuning.blocks():
+        logits = run_network(network, block.signal, block.lead_index, block.items).logits
+        target = plain_targets(network, block, training)
+        losses.append(label_loss(logits, target, weights, focal_gamma=0, soft=()))
+        called, truth = logits.argmax(dim=2), target.long()
+        pairs = (truth * len(CLASSES) + called)[truth != IGNORE]
+        tables.append(torch.bincount(pairs, minlength=len(CLASSES) ** 2).cpu().numpy())
+    loss, counted = (torch.stack(parts).sum() for parts in zip(*losses, strict=True))
+    table = np.sum(tables, axis=0).reshape(len(CLASSES), -1)
     # 2 TP / (2 TP + FP + FN), and 0 where a class is neither there nor called.
     f1 = 2 * table.diagonal() / np.maximum(table.sum(axis=0) + table.sum(axis=1), 1)
     values = [(loss / counted).item(), *f1[1:].tolist(), float(f1[1:].mean())]

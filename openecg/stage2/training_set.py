@@ -13,8 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from openecg.blocks import BLOCK_ROWS
 from openecg.errors import DataError
-from openecg.files import read_parquet
+from openecg.files import ROW_GROUP_ROWS, ParquetRows, read_keys, read_parquet
 from openecg.selection import learnt_rows
 from openecg.signals import z_score
 from openecg.stage2.network import N_LEADS
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 KEYS = ("dataset", "record_id", "lead", "window", "split")
 MARKS = ("wave_kind", "on_ms", "peak_ms", "off_ms", "native_fs_hz", "native_samples")
 
+SIGNAL = ("lead_index", "fs_hz", "signal")
+
+Like = tuple[Path, float, int]  # a file, its sampling rate in Hz, and samples of a window
 Select = Callable[[npt.NDArray[np.str_], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 
 
@@ -99,39 +103,162 @@ def read_windows(shards: Sequence[Path], *, select: Select, columns: Sequence[st
         If no row is taken, windows differ in length or rate, a sample is not finite, or a lead is
         not one of the twelve.
     """
-    wanted = [*KEYS, "fold", "lead_index", "fs_hz", "signal", *columns]
+    wanted = [*KEYS, "fold", *SIGNAL, *columns]
     rows, signals, found = [], [], set[str]()
-    like: tuple[Path, float, int] | None = None
+    like: Like | None = None
     for path in shards:
         table = read_parquet(path, columns=wanted)
-        split = table["split"].to_numpy(zero_copy_only=False).astype(str)
-        found.update(split.tolist())
-        table = table.filter(pa.array(select(split, table["fold"].to_numpy().astype(np.int64))))
+        chosen = _select(table, select, found)
+        table = table.filter(pa.array(chosen))
         if not table.num_rows:
             continue
-        signal = list_matrix(table, "signal", path).astype(np.float32)
-        fs_hz = table["fs_hz"].to_numpy()
-        like = like or (path, float(fs_hz[0]), signal.shape[1])
-        if (fs_hz != like[1]).any() or signal.shape[1] != like[2]:
-            raise DataError(
-                f"{path}: windows of {signal.shape[1]} samples at {fs_hz[0]:g} Hz, but "
-                f"{like[0]} has {like[2]} at {like[1]:g} Hz; they must be alike"
-            )
-        for row in np.flatnonzero(~np.isfinite(signal).all(axis=1))[:1]:
-            raise DataError(f"{_name(path, table, row)}: a sample is not finite")
-        lead_index = table["lead_index"].to_numpy()
-        for row in np.flatnonzero((lead_index < 0) | (lead_index >= N_LEADS))[:1]:
-            raise DataError(
-                f"{_name(path, table, row)}: lead_index {lead_index[row]}; allowed: 0 to 11"
-            )
+        signal, like = _checked_signal(table, path, like)
         signals.append(z_score(signal))
         rows.append(table.drop_columns(["signal", "fs_hz"]))
     if like is None:
-        names = f"{len(shards)} shards, first {shards[0] if shards else 'none'}"
-        raise DataError(f"{names}: no row of the wanted records; found splits {sorted(found)}")
+        raise _nothing(shards, found)
     table = pa.concat_tables(rows)
     lead_index = table["lead_index"].to_numpy().astype(np.int64)
     return Windows(table.drop_columns(["lead_index"]), np.concatenate(signals), lead_index, like[1])
+
+
+class FoundWindows:
+    """Selected windows that stay in their files.
+
+    Parameters
+    ----------
+    shards : sequence of Path
+        Files of ``write-shard``.
+    select : callable
+        As for `read_windows`.
+    columns : sequence of str
+        What to read besides keys and signal.
+
+    Attributes
+    ----------
+    shards : list of Path
+        The files.
+    rows : pa.Table
+        ``KEYS`` and ``fold`` of the windows, in the order of their files.
+    number : ndarray of shape (n_windows,), dtype int64
+        Their rows in the files, numbered through.
+    file, row_group : ndarray of shape (n_windows,), dtype int64
+        Number of the file of each, and of its row group there.
+    fs_hz : float
+        Sampling rate in Hz.
+    n_samples : int
+        Samples of each window.
+
+    Raises
+    ------
+    DataError
+        If no row is taken, or the first one is not as `read_windows` asks.
+    """
+
+    def __init__(
+        self, shards: Sequence[Path], *, select: Select, columns: Sequence[str] = ()
+    ) -> None:
+        self.shards, self._columns = list(shards), [*KEYS, "fold", *columns]
+        self._files = ParquetRows(shards, [*self._columns, *SIGNAL])
+        n_rows, rows, numbers, found = 0, [], [], set[str]()
+        for path in shards:
+            table = read_keys(path, [*KEYS, "fold"])
+            chosen = np.flatnonzero(_select(table, select, found))
+            rows.append(table.take(chosen))
+            numbers.append(chosen + n_rows)
+            n_rows += table.num_rows
+        self.rows = pa.concat_tables(rows) if rows else pa.table({})
+        if not self.rows.num_rows:
+            raise _nothing(shards, found)
+        self.number = np.concatenate(numbers).astype(np.int64)
+        self.file, row = self._files.place_of(self.number)
+        self.row_group = row // ROW_GROUP_ROWS
+        self._like: Like | None = None
+        _, self._like = self._read(np.zeros(1, dtype=np.int64))
+        _, self.fs_hz, self.n_samples = self._like
+
+    def read(self, which: npt.NDArray[np.int64]) -> Windows:
+        """Read some windows.
+
+        Parameters
+        ----------
+        which : ndarray of shape (n,), dtype int64
+            Positions in ``rows``, in ascending order.
+
+        Raises
+        ------
+        DataError
+            As `read_windows`.
+        """
+        signal = np.empty((which.size, self.n_samples), dtype=np.float32)
+        lead_index = np.empty(which.size, dtype=np.int64)
+        rows = []
+        for start in range(0, which.size, BLOCK_ROWS):
+            for file in np.unique(self.file[which[start : start + BLOCK_ROWS]]).tolist():
+                at = start + np.flatnonzero(self.file[which[start : start + BLOCK_ROWS]] == file)
+                (own, table), _ = self._read(which[at])
+                signal[at], lead_index[at] = z_score(own), table["lead_index"].to_numpy()
+                rows.append(table.select(self._columns))
+        return Windows(pa.concat_tables(rows), signal, lead_index, self.fs_hz)
+
+    def digest(self) -> str:
+        """Hash all that training sees of the windows, block by block."""
+        seen = hashlib.sha256(f"{self.fs_hz} {self.number.size}".encode())
+        for start in range(0, self.number.size, BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, self.number.size)
+            windows = self.read(np.arange(start, stop))
+            for array in (windows.signal, windows.lead_index):
+                seen.update(np.ascontiguousarray(array).data)
+            rows = windows.rows.combine_chunks()
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, rows.schema.remove_metadata()) as stream:
+                stream.write_table(rows.replace_schema_metadata(None))
+            seen.update(sink.getvalue())
+        return seen.hexdigest()
+
+    def _read(
+        self, which: npt.NDArray[np.int64]
+    ) -> tuple[tuple[npt.NDArray[np.float32], pa.Table], Like]:
+        """Read windows of one file; give their signals in mV and all other columns."""
+        table = self._files.take(self.number[which])
+        path = self.shards[int(self.file[which[0]])]
+        signal, like = _checked_signal(table, path, self._like)
+        return (signal, table.drop_columns(["signal", "fs_hz"])), like
+
+
+def _select(table: pa.Table, select: Select, found: set[str]) -> npt.NDArray[np.bool_]:
+    """Say which rows of a file to take, and note its splits."""
+    split = table["split"].to_numpy(zero_copy_only=False).astype(str)
+    found.update(split.tolist())
+    return select(split, table["fold"].to_numpy().astype(np.int64))
+
+
+def _checked_signal(
+    table: pa.Table, path: Path, like: Like | None
+) -> tuple[npt.NDArray[np.float32], Like]:
+    """Give the signals of rows of a file, and the first file with its rate and length."""
+    signal = list_matrix(table, "signal", path).astype(np.float32)
+    fs_hz = table["fs_hz"].to_numpy()
+    like = like or (path, float(fs_hz[0]), signal.shape[1])
+    if (fs_hz != like[1]).any() or signal.shape[1] != like[2]:
+        raise DataError(
+            f"{path}: windows of {signal.shape[1]} samples at {fs_hz[0]:g} Hz, but "
+            f"{like[0]} has {like[2]} at {like[1]:g} Hz; they must be alike"
+        )
+    for row in np.flatnonzero(~np.isfinite(signal).all(axis=1))[:1]:
+        raise DataError(f"{_name(path, table, row)}: a sample is not finite")
+    lead_index = table["lead_index"].to_numpy()
+    for row in np.flatnonzero((lead_index < 0) | (lead_index >= N_LEADS))[:1]:
+        raise DataError(
+            f"{_name(path, table, row)}: lead_index {lead_index[row]}; allowed: 0 to 11"
+        )
+    return signal, like
+
+
+def _nothing(shards: Sequence[Path], found: set[str]) -> DataError:
+    """Say that no row was taken."""
+    names = f"{len(shards)} shards, first {shards[0] if shards else 'none'}"
+    return DataError(f"{names}: no row of the wanted records; found splits {sorted(found)}")
 
 
 def read_training_set(
@@ -156,25 +283,40 @@ def read_training_set(
     windows = read_windows(
         shards, select=lambda split, fold: learnt_rows(scheme, split, fold), columns=MARKS
     )
-    found = set(windows.rows["dataset"].unique().to_pylist())
+    check_datasets(windows.rows, train_on, shards)
+    fold = windows.rows["fold"].to_numpy().astype(np.int64)
+    return TrainingSet(windows, marks_of(windows.rows, shards[0].parent), fold)
+
+
+def check_datasets(rows: pa.Table, train_on: Sequence[str], shards: Sequence[Path]) -> None:
+    """Log the windows of each data set; DataError if they are not those of ``train_on``."""
+    found = set(rows["dataset"].unique().to_pylist())
     for dataset in sorted(found ^ set(train_on)):
         problem = "is not in train_on" if dataset in found else "has no training row"
         raise DataError(f"{shards[0]} and others: data set {dataset!r} {problem}")
-    columns = [windows.rows[name].to_numpy(zero_copy_only=False) for name in MARKS]
+    for dataset in train_on:
+        of_it = rows.filter(pc.equal(rows["dataset"], dataset))
+        n_records = len(of_it["record_id"].unique())
+        log.info("%s: %d training windows of %d records", dataset, of_it.num_rows, n_records)
+
+
+def marks_of(rows: pa.Table, folder: Path) -> Marks:
+    """Stack the marks of windows, with the columns ``MARKS``.
+
+    Raises
+    ------
+    DataError
+        If marks are not as documented.
+    """
+    columns = [rows[name].to_numpy(zero_copy_only=False) for name in MARKS]
     strips = []
     for row, values in enumerate(zip(*columns, strict=True)):
         *marks, fs_hz, n_samples = values
         try:
             strips.append(strip_marks(*marks, native_fs_hz=fs_hz, native_samples=n_samples))
         except ValueError as error:
-            place = _name(shards[0].parent, windows.rows, row)
-            raise DataError(f"{place}: {error}") from error
-    for dataset in train_on:
-        of_it = windows.rows.filter(pc.equal(windows.rows["dataset"], dataset))
-        n_records = len(of_it["record_id"].unique())
-        log.info("%s: %d training windows of %d records", dataset, of_it.num_rows, n_records)
-    fold = windows.rows["fold"].to_numpy().astype(np.int64)
-    return TrainingSet(windows, stack_marks(strips), fold)
+            raise DataError(f"{_name(folder, rows, row)}: {error}") from error
+    return stack_marks(strips)
 
 
 def lead_groups(rows: pa.Table) -> npt.NDArray[np.int64]:

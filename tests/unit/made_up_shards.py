@@ -81,9 +81,12 @@ def marked(waves: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
     return {**marks, "labels": labels, "span_on_ms": min(on), "span_off_ms": max(off)}
 
 
-def write_rows(rows: list[dict[str, Any]], path: Path) -> Path:
+def write_rows(
+    rows: list[dict[str, Any]], path: Path, *, row_group_size: int | None = None
+) -> Path:
     """Write rows as a shard."""
-    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA), path)
+    table = pa.Table.from_pylist(rows, schema=SHARD_SCHEMA)
+    pq.write_table(table, path, row_group_size=row_group_size)
     return path
 
 

@@ -352,3 +352,21 @@ def test_files_are_named_as_in_the_published_archive(
         if layout == "ludb":
             heading = f"{TOP_FOLDERS['ludb']}/ludb.csv"
             assert ours.read(heading).split(b"\n")[0] == real.read(heading).split(b"\n")[0]
+
+
+@pytest.mark.parametrize("layout", ["ludb", "isp"])
+def test_the_zip_is_the_one_that_zipfile_writes_at_once(
+    made: Made, tmp_path: Path, layout: str
+) -> None:
+    archive, _ = made(layout)
+    with zipfile.ZipFile(archive) as zipped:
+        members = {name: zipped.read(name) for name in zipped.namelist()}
+    assert list(members) == sorted(members)
+    with zipfile.ZipFile(tmp_path / "again.zip", "w", zipfile.ZIP_DEFLATED) as again:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            again.writestr(info, content)
+    assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+    assert not list(archive.parent.glob(".simulate*"))

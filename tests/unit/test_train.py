@@ -357,3 +357,71 @@ def test_the_precision_is_part_of_the_result(tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         assert results["auto"] == results["float32"]
     assert results["bfloat16"] != results["float32"]
+
+
+LEADS = 30  # more rows than a row group holds
+STREAMED: dict[str, dict[str, Any]] = {
+    "one lead": {"tuning_fold": 0, "epochs": 2},
+    "any leads": ALL_AT_ONCE | {"batch_size": 3, "epochs": 2},
+}
+
+
+def streamed(folder: Path, monkeypatch: pytest.MonkeyPatch, **training: Any) -> tuple[bytes, bytes]:
+    """Train on three shards, of which a budget of 1 MiB holds a part."""
+    monkeypatch.setattr(module, "MIB", 2**18)
+    folder.mkdir(exist_ok=True)
+    rows = shard_rows(records=LEADS, leads=12)
+    for row in rows:
+        row["lead_index"] = int(row["lead"].removeprefix("V")) - 1
+    third = len(rows) // 3
+    shards = [
+        write_rows(rows[i * third : (i + 1) * third], folder / f"part-{i}.parquet")
+        for i in range(3)
+    ]
+    model, history = folder / "model.safetensors", folder / "history.tsv"
+    train(
+        setting=write_setting_file(folder, **training),
+        shards=shards,
+        scheme="held_out",
+        seed=0,
+        threads=1,
+        precision="auto",
+        model=model,
+        history=history,
+        memory_mb=1,
+    )
+    return model.read_bytes(), history.read_bytes()
+
+
+@pytest.mark.parametrize("case", STREAMED)
+def test_a_training_that_does_not_fit_goes_on_to_the_same_bytes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    case: str,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        undisturbed = streamed(tmp_path / "a", monkeypatch, **STREAMED[case])
+    assert "read from their shards" in caplog.text
+    assert undisturbed == streamed(tmp_path / "b", monkeypatch, **STREAMED[case])
+    steps = 0
+    real = module.train_step
+
+    def stopping(*args: Any, **kwargs: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps % 7 == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "train_step", stopping)
+    starts = 0
+    while True:
+        starts += 1
+        try:
+            interrupted = streamed(tmp_path / "c", monkeypatch, **STREAMED[case])
+        except SystemExit:
+            continue
+        break
+    assert starts > 2
+    assert interrupted == undisturbed

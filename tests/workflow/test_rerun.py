@@ -182,6 +182,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
             "leads: 3",
             {"time_streams": 3, **TIMES, **STAGE1},
         ),
+        ("workflow_config.yaml", "training_memory_mb: 1500", "training_memory_mb: 1", MODELS),
         ("workflow_config.yaml", "window_s: 10", "window_s: 8", WINDOWS),
         ("workflow_config.yaml", "seed: 3", "seed: 4", ISP),
         (
@@ -232,6 +233,7 @@ def test_second_run_does_nothing(done: Checkout) -> None:
         "plots.py",
         "spike detector of one stream",
         "leads that are timed",
+        "memory of a training",
         "window length",
         "seed of one data set",
         "windows of one data set",
