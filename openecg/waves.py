@@ -59,7 +59,7 @@ class Waves:
                 f"kind, on, peak and off must be of one length, got {self.kind.size}, "
                 f"{self.on.size}, {self.peak.size} and {self.off.size}"
             )
-        unknown = self.kind[~np.isin(self.kind, list(KINDS))]
+        unknown = self.kind[(self.kind < min(KINDS)) | (self.kind > max(KINDS))]
         if unknown.size:
             raise ValueError(f"wave kind {unknown[0]} is none of {', '.join(map(str, KINDS))}")
         for first, last in ((self.on, self.peak), (self.peak, self.off), (self.on, self.off)):
@@ -169,10 +169,13 @@ def ignore_spans(waves: Waves, *, fs_hz: float) -> npt.NDArray[np.int64]:
     ndarray of shape (n_incomplete, 3), dtype int64
         Kind, first and last sample, both included, of the region of each incomplete wave.
     """
+    incomplete = np.flatnonzero(~waves.complete)
+    if not incomplete.size:
+        return np.empty((0, 3), dtype=np.int64)
     marks = waves.marks
     first, last = annotated_span(waves) or (0, -1)
     rows = []
-    for i in np.flatnonzero(~waves.complete):
+    for i in incomplete:
         own = marks[i][marks[i] != NOT_MARKED]
         start, stop = int(own.min()), int(own.max())
         longest = round(LONGEST_MS[int(waves.kind[i])] * fs_hz / 1000)
@@ -184,7 +187,7 @@ def ignore_spans(waves: Waves, *, fs_hz: float) -> npt.NDArray[np.int64]:
         if waves.off[i] == NOT_MARKED:
             stop = max(stop, min(latest, int(after.min()) - 1 if after.size else last))
         rows.append((int(waves.kind[i]), start, stop))
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return np.array(rows, dtype=np.int64)
 
 
 def frame_labels(
@@ -289,13 +292,10 @@ def waves_from_ms(
     Waves
         The waves the times were made from, sample for sample.
     """
-    on, peak, off = (
-        np.where(np.isnan(ms), NOT_MARKED, np.rint(np.nan_to_num(ms) * fs_hz / 1000)).astype(
-            np.int64
-        )
-        for ms in (on_ms, peak_ms, off_ms)
-    )
-    return Waves(kind, on, peak, off)
+    ms = np.stack([on_ms, peak_ms, off_ms])
+    missing = np.isnan(ms)
+    samples = np.where(missing, NOT_MARKED, np.rint(np.where(missing, 0, ms) * fs_hz / 1000))
+    return Waves(kind, *samples.astype(np.int64))
 
 
 def labels_from_ms(

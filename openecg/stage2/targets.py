@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from openecg.waves import (
-    BOUNDARIES,
     IGNORE,
     KINDS,
     NOTHING_ANNOTATED,
@@ -92,19 +91,19 @@ def strip_marks(
     sample_ms = 1000.0 / native_fs_hz
     waves = waves_from_ms(kind, on_ms, peak_ms, off_ms, fs_hz=native_fs_hz)
     whole = waves.complete
-    ends = {"on": on_ms, "off": off_ms}
+    of_kind = [kind == code for code in KINDS]
     boundaries = []
-    for name in BOUNDARIES:
-        wave, side = name.split("_")
-        marks = ends[side][kind == next(code for code, text in KINDS.items() if text == wave)]
-        boundaries.append(np.sort(marks[~np.isnan(marks)]))
+    for own in of_kind:  # the order of BOUNDARIES
+        for ends in (on_ms, off_ms):
+            marks = ends[own]
+            boundaries.append(np.sort(marks[~np.isnan(marks)]))
     unknown_on, unknown_off = _merged(
         [(first, last + 1) for _, first, last in ignore_spans(waves, fs_hz=native_fs_hz)]
     )
     first, last = annotated_span(waves) or NOTHING_ANNOTATED
     return StripMarks(
-        on_ms=[on_ms[whole & (kind == code)] for code in KINDS],
-        off_ms=[off_ms[whole & (kind == code)] + sample_ms for code in KINDS],
+        on_ms=[on_ms[whole & own] for own in of_kind],
+        off_ms=[off_ms[whole & own] + sample_ms for own in of_kind],
         boundary_ms=boundaries,
         unknown_on_ms=[unknown_on * sample_ms],
         unknown_off_ms=[unknown_off * sample_ms],

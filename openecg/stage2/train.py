@@ -25,7 +25,13 @@ from openecg.provenance import code_hash
 from openecg.selection import learnt_rows, tuning_fold
 from openecg.stage2.batches import Batch, Data, device_data, make_batch, plain_targets
 from openecg.stage2.checkpoint import Origin, save_checkpoint
-from openecg.stage2.engine import autocast, compiled, compute_device, run_network
+from openecg.stage2.engine import (
+    autocast,
+    compiled,
+    compute_device,
+    number_format,
+    run_network,
+)
 from openecg.stage2.losses import (
     CLASSES,
     class_counts,
@@ -84,7 +90,7 @@ def train(
     threads : int
         Of torch on the CPU.
     precision : str
-        ``bfloat16``, ``float32`` or ``auto``; see `openecg.stage2.engine.autocast`.
+        ``bfloat16``, ``float32`` or ``auto``; see `openecg.stage2.engine.number_format`.
     model : Path
         Safetensors file to write: the weights of the best epoch by mean P, QRS and T frame F1 on
         the tuning fold, or those of the last epoch.
@@ -106,6 +112,7 @@ def train(
     wanted = read_setting(setting)
     training = wanted.training
     device = compute_device(threads)
+    precision = number_format(precision, device)
     try:
         learnt, tuning, seen = read_data(
             shards, wanted, scheme=scheme, memory_mb=memory_mb, device=device
@@ -142,10 +149,12 @@ def train(
         except ValueError as error:
             raise DataError(f"{setting}, training.class_weights: {error}") from error
     log.info(
-        "%s: %s, seed %d, %d parameters, %d leads to learn from, %d to tune on, class weights %s",
+        "%s: %s, seed %d, %s, %d parameters, %d leads to learn from, %d to tune on, "
+        "class weights %s",
         origin.name,
         scheme,
         seed,
+        precision,
         sum(p.numel() for p in run.network.parameters()),
         learnt.n_windows,
         tuning.n_windows,
@@ -320,7 +329,7 @@ def fit(
     seed : int
         What is drawn for a step depends on it and on the numbers of epoch and step only.
     precision : str
-        See `openecg.stage2.engine.autocast`.
+        ``bfloat16`` or ``float32``.
 
     Raises
     ------

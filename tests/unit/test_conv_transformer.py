@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
 from openecg.stage2.conv_transformer import build
-from openecg.stage2.encoder import EncoderLayer
+from openecg.stage2.encoder import Dropout, EncoderLayer
 
 MODEL = {
     **{"d_model": 64, "layers": 4, "heads": 4},
@@ -60,3 +61,18 @@ def test_frame_f_looks_at_the_samples_of_frame_f() -> None:
     seen = grad[0].nonzero().flatten()
     # 15 samples around sample 5 f, and two frames of 5 samples to either side.
     assert (seen.min(), seen.max()) == (100 - 17, 100 + 17)
+
+
+def test_dropout_drops_its_share_of_every_place_and_keeps_the_mean() -> None:
+    dropout, values = Dropout(0.1), torch.ones(1000, 401, requires_grad=True)
+    assert dropout.eval()(values) is values
+    torch.manual_seed(0)
+    dropped = dropout.train()(values)
+    dropped.sum().backward()
+    assert set(dropped.unique().tolist()) == {0.0, torch.tensor(1 / 0.9).item()}
+    assert values.grad is not None
+    assert torch.equal(values.grad, dropped.detach())
+    lost = (dropped == 0).float().flatten()
+    assert lost.mean().item() == pytest.approx(0.1, abs=0.003)
+    assert lost.view(-1, 4).mean(dim=0).numpy() == pytest.approx([0.1] * 4, abs=0.005)
+    assert (lost[1:] * lost[:-1]).mean().item() == pytest.approx(0.01, abs=0.002)
