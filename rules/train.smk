@@ -28,6 +28,7 @@ rule train:
         "results/logs/train/{setting}.{training}.log",
     benchmark:
         "results/benchmarks/train/{setting}.{training}.tsv"
+    priority: 1  # the longest jobs first
     conda:
         "../envs/openecg.yaml"
     threads: config["training_threads"]
