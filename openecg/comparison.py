@@ -5,7 +5,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 
-def reference_of(system: str, scored: Collection[str], settings: Mapping[str, Any]) -> str:
+def reference_of(
+    system: str,
+    scored: Collection[str],
+    settings: Mapping[str, Any],
+    decodings: Mapping[str, Any],
+) -> str:
     """Name the system that another differs least from.
 
     Parameters
@@ -14,22 +19,28 @@ def reference_of(system: str, scored: Collection[str], settings: Mapping[str, An
         ``SETTING`` or ``SETTING+DECODING``.
     scored : collection of str
         Systems to choose from.
-    settings : mapping
-        The entry ``settings`` of the config; each ``base`` in it names an entry.
+    settings, decodings : mapping
+        The entries of these names in the config; each ``base`` in one names an entry of it.
 
     Returns
     -------
     str
-        The same setting as it decodes itself, else the nearest setting that it is based on, as that
-        one decodes itself or with the same ``+DECODING``; ``""`` if none of them is scored.
+        The same setting with the nearest decoding that this one is based on, else as it decodes
+        itself, else the nearest setting that it is based on, as that one decodes itself or with the
+        same ``+DECODING``; ``""`` if none of them is scored.
     """
     setting, plus, decoding = system.partition("+")
-    nearest = [setting] if plus else []
-    base = settings[setting].get("base")
-    while base is not None:
-        nearest.append(base + plus + decoding)
-        base = settings[base].get("base")
+    nearest = []
+    if plus:
+        nearest = [*(f"{setting}+{base}" for base in _bases(decodings, decoding)), setting]
+    nearest += [base + plus + decoding for base in _bases(settings, setting)]
     return next((name for name in nearest if name in scored), "")
+
+
+def _bases(entries: Mapping[str, Any], name: str) -> list[str]:
+    """Name what an entry is based on, the nearest first."""
+    base = entries[name].get("base")
+    return [] if base is None else [base, *_bases(entries, base)]
 
 
 def differences(values: Mapping[str, Any], others: Mapping[str, Any]) -> str:

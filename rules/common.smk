@@ -101,14 +101,16 @@ def scored_by(scope):
 
 
 def scored_datasets(scope, system):
-    """Data sets a system is scored on: without held-out records, those it learns from."""
+    """Data sets a system is scored on: without held-out records, those of the zips it learns from."""
     if scope == HELD_OUT:
         return list(SPECS)
     models = systems(scope) if system.startswith("nk_") else [system]
     learnt = {
-        name for model in models for name in SETTINGS[setting_of(model)]["train_on"]
+        source_of(name)
+        for model in models
+        for name in SETTINGS[setting_of(model)]["train_on"]
     }
-    return [name for name in SPECS if name in learnt]
+    return [name for name in SPECS if source_of(name) in learnt]
 
 
 def schemes(scope):
@@ -356,7 +358,9 @@ def pairs():
     found = []
     for scope in SCOPES:
         for system in systems(scope):
-            reference = reference_of(system, systems(scope), config["settings"])
+            reference = reference_of(
+                system, systems(scope), config["settings"], config["decodings"]
+            )
             if reference:
                 changes = differences(values(system), values(reference))
                 pair = {"system": system, "reference": reference, "changes": changes}

@@ -45,6 +45,10 @@ class Origin:
         Sampling rate in Hz.
     n_samples : int
         Samples of a window.
+    precision : str
+        What the steps computed in, ``bfloat16`` or ``float32``.
+    buffer : int
+        How many windows were shuffled together; 0: all.
 
     Raises
     ------
@@ -60,6 +64,8 @@ class Origin:
     data: str
     fs_hz: float
     n_samples: int
+    precision: str
+    buffer: int
 
     def __post_init__(self) -> None:
         """Refuse what a foreign file may hold."""

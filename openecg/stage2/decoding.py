@@ -44,13 +44,25 @@ class Decoding:
 
 
 def resolve_decoding(decodings: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Merge an entry of ``decodings`` over the entry ``plain``.
+    """Merge an entry of ``decodings`` over the one its ``base`` names, and that over ``plain``.
 
     Raises
     ------
     ConfigError
-        If there is no such entry.
+        If there is no such entry, or the bases go round in a circle.
     """
-    if name not in decodings:
-        raise ConfigError(f"config, decodings: no {name!r}; known: {', '.join(sorted(decodings))}")
-    return {**decodings[PLAIN], **decodings[name]}
+    chain: list[str] = []
+    entry: str | None = name
+    while entry is not None:
+        if entry not in decodings:
+            known = ", ".join(sorted(decodings))
+            raise ConfigError(f"config, decodings: no {entry!r}; known: {known}")
+        if entry in chain:
+            circle = " -> ".join([*chain, entry])
+            raise ConfigError(f"config, decodings.{name}.base: a circle, {circle}")
+        chain.append(entry)
+        entry = decodings[entry].get("base")
+    values: dict[str, Any] = {}
+    for link in (PLAIN, *reversed(chain)):
+        values |= decodings[link]
+    return {key: value for key, value in values.items() if key != "base"}

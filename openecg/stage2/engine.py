@@ -82,7 +82,7 @@ def number_format(precision: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Let matrix products compute in ``bfloat16`` or ``float32``; weights are float32 always."""
+    """Compute in ``bfloat16`` where torch's autocast does, or in ``float32`` as weights are."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == LOW)
 
 

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 MASKED, ORIGINAL = "masked", "original"  # unannotated frames: ignored, or none of the waves
 COLUMNS = ["system", "trained_on", "training", "selection", "epochs", "batch_size", "parameters"]
+COLUMNS += ["precision"]
 COLUMNS += ["decoding", "base", "changes"]
 
 
@@ -35,8 +36,9 @@ def list_runs(*, systems: str, streams: str, models: list[Path], table: Path) ->
         TSV: ``system``; ``trained_on``, data sets with a space between; ``training``, ``masked``
         or ``original`` (unannotated frames count as none of the waves); ``selection``, how the
         epoch was chosen; ``epochs`` (at most, with early stopping) and ``batch_size`` as set;
-        ``parameters``, their number; ``decoding``; ``base``, what it builds on, and ``changes``
-        from there. Token streams learn nothing: only ``decoding`` is filled.
+        ``parameters``, their number; ``precision``, what training computed in; ``decoding``;
+        ``base``, what it builds on, and ``changes`` from there. Token streams learn nothing: only
+        ``decoding`` is filled.
 
     Raises
     ------
@@ -50,7 +52,8 @@ def list_runs(*, systems: str, streams: str, models: list[Path], table: Path) ->
         network, origin = load_checkpoint(path)
         n_parameters = sum(parameter.numel() for parameter in network.parameters())
         trained[origin.name] = _described(Setting.from_dict(origin.setting)) | {
-            "parameters": n_parameters
+            "parameters": n_parameters,
+            "precision": origin.precision,
         }
     rows: list[dict[str, Any]] = []
     for system, stream in _read("streams", streams).items():

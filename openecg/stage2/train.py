@@ -135,6 +135,8 @@ def train(
         data=seen.digest,
         fs_hz=seen.fs_hz,
         n_samples=seen.n_samples,
+        precision=precision,
+        buffer=seen.buffer,
     )
     if run.network.layout is not None:
         origin.setting["model"]["layout"] = run.network.layout
@@ -162,9 +164,6 @@ def train(
     )
     kept = model.parent / RESUME
     made_from = asdict(origin) | {"threads": threads, "device": device.type}
-    made_from["precision"] = precision
-    if seen.buffer is not None:
-        made_from["buffer"] = seen.buffer
     made_from["first_weights"] = weights_digest(run.network)
     if kept.exists():
         run = read_run(kept, run, made_from)
@@ -213,14 +212,14 @@ class Seen:
         Their sampling rate in Hz.
     n_samples : int
         Samples of each.
-    buffer : int or None
-        How many windows are shuffled together; None: all.
+    buffer : int
+        How many windows are shuffled together; 0: all.
     """
 
     digest: str
     fs_hz: float
     n_samples: int
-    buffer: int | None
+    buffer: int
 
 
 def read_data(
@@ -262,7 +261,7 @@ def read_data(
     if n_windows * each <= memory_mb * MIB:
         training_set = read_training_set(shards, train_on=setting.train_on, scheme=scheme)
         tuned, windows = tuned_of(training_set.fold), training_set.windows
-        seen = Seen(training_set.digest(), windows.fs_hz, windows.signal.shape[1], None)
+        seen = Seen(training_set.digest(), windows.fs_hz, windows.signal.shape[1], 0)
         return (
             device_data(training_set, ~tuned, leads=leads, device=device),
             device_data(training_set, tuned, leads=leads, device=device),

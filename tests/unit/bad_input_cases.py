@@ -659,7 +659,14 @@ CONFIGS = [
 
 ORIGIN = Origin(
     **{"name": "tiny", "setting": setting_values(), "scheme": "held_out", "seed": 3},
-    **{"code": "c", "data": "d", "fs_hz": 250.0, "n_samples": 200},
+    **{
+        "code": "c",
+        "data": "d",
+        "fs_hz": 250.0,
+        "n_samples": 200,
+        "precision": "float32",
+        "buffer": 0,
+    },
 )
 
 

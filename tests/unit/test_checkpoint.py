@@ -13,7 +13,14 @@ from tests.unit.made_up_shards import setting_values
 
 ORIGIN = Origin(
     **{"name": "tiny", "setting": setting_values(), "scheme": "held_out", "seed": 3},
-    **{"code": "c", "data": "d", "fs_hz": 250.0, "n_samples": 200},
+    **{
+        "code": "c",
+        "data": "d",
+        "fs_hz": 250.0,
+        "n_samples": 200,
+        "precision": "float32",
+        "buffer": 0,
+    },
 )
 
 

@@ -10,6 +10,7 @@ SETTINGS = {
     "C": {"base": "abstract"},
     "D": {"base": "C"},
 }
+DECODINGS = {"plain": {}, "original": {}, "shift": {"base": "original"}}
 
 
 @pytest.mark.parametrize(
@@ -21,12 +22,14 @@ SETTINGS = {
         ("C+shift", ["C", "C+shift", "F+shift"], "C"),
         ("C+shift", ["C+shift", "F+shift", "F"], "F+shift"),
         ("C+shift", ["C+shift", "F"], ""),
+        ("C+shift", ["C", "C+shift", "C+original"], "C+original"),
+        ("C+original", ["C", "C+shift", "C+original"], "C"),
     ],
 )
 def test_the_reference_is_the_nearest_that_is_scored(
     system: str, scored: list[str], reference: str
 ) -> None:
-    assert reference_of(system, scored, SETTINGS) == reference
+    assert reference_of(system, scored, SETTINGS, DECODINGS) == reference
 
 
 def test_differences_are_named_by_their_key_and_their_new_value() -> None:

@@ -156,5 +156,10 @@ def test_an_entry_lies_over_plain() -> None:
     assert resolve_decoding(decodings, "mine") == PLAIN | {"refine": ["T"]}
     with pytest.raises(ConfigError, match="no 'other'; known: mine, plain"):
         resolve_decoding(decodings, "other")
+    decodings |= {"upon": {"base": "mine", "leads": 2}, "mine": {"base": "upon"}}
+    with pytest.raises(ConfigError, match=r"decodings.mine.base: a circle, mine -> upon -> mine"):
+        resolve_decoding(decodings, "mine")
+    decodings["mine"] = {"refine": ["T"]}
+    assert resolve_decoding(decodings, "upon") == PLAIN | {"refine": ["T"], "leads": 2}
     with pytest.raises(ConfigError, match="refine: 'T' is not"):
         Decoding.from_json(json.dumps(PLAIN | {"refine": "T"}))

@@ -28,7 +28,15 @@ def saved(
     path = folder / "model.safetensors"
     origin = Origin(
         **{"name": "tiny", "setting": setting_values(model=model, **training), "scheme": scheme},
-        **{"seed": 3, "code": "c", "data": "d", "fs_hz": 250.0, "n_samples": N_SAMPLES},
+        **{
+            "seed": 3,
+            "code": "c",
+            "data": "d",
+            "fs_hz": 250.0,
+            "n_samples": N_SAMPLES,
+            "precision": "float32",
+            "buffer": 0,
+        },
     )
     torch.manual_seed(0)
     save_checkpoint(build_model(origin.setting["model"]).state_dict(), origin, path)

@@ -23,7 +23,7 @@ def checkpoint(folder: Path, name: str = "F", **training: Any) -> tuple[Path, in
     values = setting_values(**training)
     torch.manual_seed(0)
     network = build_model(values["model"])
-    origin = Origin(name, values, "held_out", 0, "c", "d", 250.0, 200)
+    origin = Origin(name, values, "held_out", 0, "c", "d", 250.0, 200, "float32", 0)
     save_checkpoint(network.state_dict(), origin, folder / f"{name}.safetensors")
     return folder / f"{name}.safetensors", sum(p.numel() for p in network.parameters())
 

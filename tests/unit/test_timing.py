@@ -19,7 +19,15 @@ from tests.unit.made_up_shards import TRANSFORMER, UNET, setting_values
 def saved(path: Path, name: str, model: dict[str, Any], **training: Any) -> Path:
     origin = Origin(
         **{"name": name, "setting": setting_values(model=model, **training), "scheme": "held_out"},
-        **{"seed": 0, "code": "c", "data": "d", "fs_hz": 250.0, "n_samples": 2500},
+        **{
+            "seed": 0,
+            "code": "c",
+            "data": "d",
+            "fs_hz": 250.0,
+            "n_samples": 2500,
+            "precision": "float32",
+            "buffer": 0,
+        },
     )
     save_checkpoint(build_model(model).state_dict(), origin, path / name)
     return path / name
