@@ -10,7 +10,7 @@ import yaml
 from openecg.classical import PROTOCOL as CLASSICAL
 from openecg.groups import LEAD_GROUPS, RECORD_GROUPS
 from openecg.metrics import BOUNDARY_ROWS, FRAME_ROWS
-from openecg.published import load_published
+from openecg.published import CALLED_HERE, load_published
 from openecg.score import PROTOCOLS
 from openecg.stage2.settings import resolve_setting
 
@@ -113,3 +113,9 @@ def test_some_numbers_as_they_are_printed() -> None:
     classical = ("qtdb", "all", CLASSICAL)
     assert table["ecgpuwave", *classical, "400ms", "better", "all", "sd_ms", "QRS_on"] == 8.6
     assert table["martinez_2004_wt", *classical, "beat", "better", "all", "sd_ms", "T_off"] == 18.1
+
+
+def test_what_is_called_otherwise_here_is_there() -> None:
+    config = yaml.safe_load((ROOT / "workflow_config.yaml").read_text())
+    known = {*config["settings"], *(f"nk_{stream}" for stream in config["streams"])}
+    assert set(CALLED_HERE.values()) <= known

@@ -41,6 +41,9 @@ def trained(
     *,
     seed: int = 0,
     scheme: str = "held_out",
+    threads: int = 1,
+    precision: str = "float32",
+    memory_mb: int = 1500,
     **training: Any,
 ) -> tuple[bytes, bytes]:
     """Train in a folder; return the bytes of model and history."""
@@ -53,10 +56,11 @@ def trained(
         shards=[shard],
         scheme=scheme,
         seed=seed,
-        threads=1,
-        precision="auto",
+        threads=threads,
+        precision=precision,
         model=model,
         history=history,
+        memory_mb=memory_mb,
     )
     return model.read_bytes(), history.read_bytes()
 
@@ -76,25 +80,35 @@ def test_it_learns(tmp_path: Path) -> None:
     ]
 
 
-def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
-    first = trained(tmp_path / "a")
-    assert first == trained(tmp_path / "b")
-    assert first[1] != trained(tmp_path / "c", seed=1)[1]
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_equal_seeds_give_equal_bytes_and_others_do_not(
+    tmp_path: Path, threads: int, precision: str
+) -> None:
+    how: dict[str, Any] = {"threads": threads, "precision": precision}
+    first = trained(tmp_path / "a", **how)
+    assert first == trained(tmp_path / "b", **how)
+    assert first[1] != trained(tmp_path / "c", seed=1, **how)[1]
 
 
-def test_records_outside_the_training_split_are_never_looked_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory_mb", [1500, 1])
+def test_records_outside_the_training_split_are_never_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_mb: int
+) -> None:
+    monkeypatch.setattr(module, "MIB", 2**14)  # of 1 MiB the windows take more, of 1500 they do not
     held_out = shard_rows(split="validation", records=3, seed=1)
-    clean = trained(tmp_path / "a", [*shard_rows(), *held_out])
+    clean = trained(tmp_path / "a", [*shard_rows(), *held_out], memory_mb=memory_mb)
     for row in held_out:
         row |= {"signal": np.full(7, np.nan), "labels": np.full(9, 200), "lead_index": 99}
         row |= {"fs_hz": -1.0, "fold": 0, "wave_kind": [9], "on_ms": [-5.0], "off_ms": []}
-    nonsense = trained(tmp_path / "b", [*held_out, *shard_rows(), *held_out])
+    around = [*held_out, *shard_rows(), *held_out]
+    nonsense = trained(tmp_path / "b", around, memory_mb=memory_mb)
     assert clean == nonsense
     # The test can tell: the same nonsense in training rows would not go unnoticed.
     for row in held_out:
         row["split"] = "train"
     with pytest.raises(DataError):
-        trained(tmp_path / "c", [*shard_rows(), *held_out])
+        trained(tmp_path / "c", [*shard_rows(), *held_out], memory_mb=memory_mb)
 
 
 ALL_AT_ONCE = {
@@ -178,7 +192,7 @@ def test_a_killed_training_goes_on_from_a_whole_epoch_or_step(
         assert f"goes on after epoch 1, step {2 - repeated}" in caplog.text
 
 
-@pytest.mark.parametrize("change", ["seed", "setting", "data", "damage"])
+@pytest.mark.parametrize("change", ["seed", "setting", "data", "threads", "precision", "damage"])
 def test_what_another_training_left_is_put_aside(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,16 +209,17 @@ def test_what_another_training_left_is_put_aside(
     kept = tmp_path / "a" / "resume.safetensors"
     if change == "damage":
         kept.write_bytes(kept.read_bytes()[:-9])
-    seed = 1 if change == "seed" else 0
+    other: dict[str, Any] = {"seed": 1, "threads": 2, "precision": "bfloat16"}
+    how = {name: value for name, value in other.items() if name == change}
     training = {"learning_rate": 0.02} if change == "setting" else {}
     rows = shard_rows(seed=5) if change == "data" else shard_rows()
     with caplog.at_level(logging.WARNING):
-        resumed = trained(tmp_path / "a", rows, seed=seed, **training)
+        resumed = trained(tmp_path / "a", rows, **how, **training)
     word = "not a readable" if change == "damage" else "because of another"
     assert "started afresh" in caplog.text
     assert word in caplog.text
     assert change == "damage" or change in caplog.text.partition("because of another")[2]
-    assert resumed == trained(tmp_path / "b", rows, seed=seed, **training)
+    assert resumed == trained(tmp_path / "b", rows, **how, **training)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_training(
