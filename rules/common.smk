@@ -421,6 +421,37 @@ def all_scores(scores):
     return for_all_scored(path)
 
 
+def all_between():
+    """Paths of all that stands between the zips and the report, but for the tables.
+
+    A job that fails loses its old output, and with it the note of what made that. If nothing asked
+    for the output by name, the next run would take what was made from the lost one as up to date.
+    """
+    learnt = [
+        path
+        for scope in SCOPES
+        for system in systems(scope)
+        for dataset in scored_datasets(scope, system)
+        for path in probabilities(scope, system, dataset, trained_seeds(system))
+    ]
+    simulated = [name for name, spec in SPECS.items() if "simulate" in spec]
+    return (
+        expand("results/simulated/{dataset}.zip", dataset=simulated)
+        + expand("results/index/{dataset}.parquet", dataset=SPECS)
+        + all_parts("results/records/{dataset}/part-{part}.parquet")
+        + all_parts("results/shards/{dataset}/part-{part}.parquet")
+        + all_tokens()
+        + expand("results/timings/{dataset}.tsv", dataset=SPECS if all_tokens() else [])
+        + expand("results/settings/{setting}.yaml", setting=SETTINGS)
+        + all_checkpoints("model.safetensors")
+        + list(dict.fromkeys(learnt))
+        + for_all_scored(predictions_of)
+        + [path for scores in SCORES for path in all_scores(scores)]
+        + all_timings()
+        + all_cards()
+    )
+
+
 def collected():
     """Paths of the tables of scores that this run has."""
     return [f"results/metrics/{scores}.tsv" for scores in SCORES if all_scores(scores)]

@@ -279,6 +279,20 @@ def test_a_deleted_shard_is_made_again_with_what_depends_on_it(done: Checkout) -
     assert done.planned() == {}
 
 
+def test_every_job_makes_something_that_is_asked_for_by_name(done: Checkout) -> None:
+    """Else what a failed job has lost would not be missed, and what was made from it be stale."""
+    told = done.make("--dry-run", "--forceall")
+    asked, made = set[str](), list[set[str]]()
+    for rule, text in re.findall(r"^(?:local)?rule (\w+):\n((?: +.*\n)+)", told, re.MULTILINE):
+        files = dict(re.findall(r"^ +(input|output): (.*)$", text, re.MULTILINE))
+        if rule == "all":
+            asked = set(files["input"].split(", "))
+        else:
+            made.append(set(files["output"].split(", ")))
+    assert len(made) > 100
+    assert [outputs for outputs in made if not outputs & asked] == []
+
+
 def test_comparisons_and_grids_are_made_where_they_are_asked_for(done: Checkout) -> None:
     tables = {
         "compare_systems": "results/metrics/effects.tsv",
