@@ -132,6 +132,7 @@ wildcard_constraints:
     setting=one_of(SETTINGS),
     training=r"((tuning|all)\d-)?seed\d+",
     leads=r"\d+",
+    shifts=r"\d+",
     scope=one_of(SCOPES),
     system=one_of({name for scope in SCOPES for name in scored_by(scope)}),
     seed=r"\d+|all",
@@ -209,7 +210,9 @@ def all_checkpoints(name):
 
 def probabilities(scope, system, dataset, seeds):
     """Paths of what a model, trained with some seeds, makes of a data set."""
-    pattern = "results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet"
+    pattern = (
+        "results/probabilities/{setting}/{training}/{leads}x{shifts}/{dataset}.parquet"
+    )
     return expand(
         pattern,
         setting=setting_of(system),
@@ -217,6 +220,7 @@ def probabilities(scope, system, dataset, seeds):
             training_name(scheme, seed) for scheme in schemes(scope) for seed in seeds
         ],
         leads=decoding_of(system)["leads"],
+        shifts=decoding_of(system)["shifts"],
         dataset=dataset,
     )
 

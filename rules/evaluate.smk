@@ -4,11 +4,11 @@ rule predict:
         model="results/checkpoints/{setting}/{training}/model.safetensors",
         shards=shards_of,
     output:
-        probabilities="results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet",
+        probabilities="results/probabilities/{setting}/{training}/{leads}x{shifts}/{dataset}.parquet",
     log:
-        "results/logs/predict/{setting}.{training}.{leads}.{dataset}.log",
+        "results/logs/predict/{setting}.{training}.{leads}x{shifts}.{dataset}.log",
     benchmark:
-        "results/benchmarks/predict/{setting}.{training}.{leads}.{dataset}.tsv"
+        "results/benchmarks/predict/{setting}.{training}.{leads}x{shifts}.{dataset}.tsv"
     conda:
         "../envs/openecg.yaml"
     threads: config["training_threads"]
@@ -21,7 +21,7 @@ rule predict:
         threads=config["training_threads"],
     shell:
         "python -m openecg predict --model {input.model:q} --shards {input.shards:q}"
-        " --leads {wildcards.leads} --threads {params.threads}"
+        " --leads {wildcards.leads} --shifts {wildcards.shifts} --threads {params.threads}"
         " --probabilities {output.probabilities:q} &> {log:q}"
 
 

@@ -19,6 +19,7 @@ class Decoding:
     """The values are explained in ``workflow_config.schema.yaml``."""
 
     leads: int
+    shifts: int
     ensemble: bool
     label_ms: float
     min_run_ms: float

@@ -21,18 +21,18 @@ from openecg.stage2.engine import (
     compiled,
     compute_device,
     evaluation_batches,
-    run_batch,
     smaller_groups,
 )
 from openecg.stage2.network import Network, Output
 from openecg.stage2.settings import ANY_LEADS, Setting
+from openecg.stage2.shifts import run_shifted
 from openecg.stage2.training_set import KEYS, FoundWindows, lead_groups
 
 log = logging.getLogger(__name__)
 
 
 def predict(
-    *, model: Path, shards: list[Path], leads: int, threads: int, probabilities: Path
+    *, model: Path, shards: list[Path], leads: int, shifts: int, threads: int, probabilities: Path
 ) -> None:
     """Write what a trained model makes of the windows that its scheme scores.
 
@@ -45,6 +45,8 @@ def predict(
     leads : int
         How many leads of a record a model for any leads sees at a time; 0: all of them. Models for
         one lead see one.
+    shifts : int
+        How many shifted copies of a window it sees, whose mean is taken; 1: the window as it is.
     threads : int
         Of torch on the CPU.
     probabilities : Path
@@ -54,11 +56,13 @@ def predict(
     Raises
     ------
     ConfigError
-        If ``leads`` is more than the records have.
+        If ``leads`` is more than the records have, or ``shifts`` is not positive.
     DataError
         If the model or a shard cannot be read, the shards hold no such record, or their windows are
         not of the length and rate that the model takes.
     """
+    if shifts < 1:
+        raise ConfigError(f"shifts must be 1 or more, got {shifts}")
     network, origin = load_checkpoint(model)
     setting = Setting.from_dict(origin.setting)
     windows = FoundWindows(
@@ -84,11 +88,11 @@ def predict(
     own = compiled(network.to(device), device)
     n_labels = 0
     with parquet_writer(PROBABILITY_SCHEMA, probabilities) as writer:
-        for block, out in evaluate(own, windows, items, device):
+        for block, out in evaluate(own, windows, items, device, shifts=shifts):
             n_labels = out.logits.shape[1]
             writer.write(_table(windows.rows[block], out, network, origin))
     log.info(
-        "%s: %d windows by %s, %s, seed %d, %d labels each, %d leads at a time",
+        "%s: %d windows by %s, %s, seed %d, %d labels each, %d leads at a time, %d shifts",
         probabilities,
         n_windows,
         origin.name,
@@ -96,6 +100,7 @@ def predict(
         origin.seed,
         n_labels,
         items.shape[1],
+        shifts,
     )
 
 
@@ -104,6 +109,8 @@ def evaluate(
     windows: FoundWindows,
     items: npt.NDArray[np.int64],
     device: torch.device,
+    *,
+    shifts: int,
 ) -> Iterator[tuple[slice, Output]]:
     """Run a network over windows, of which only some are in memory at a time.
 
@@ -115,6 +122,8 @@ def evaluate(
     items : ndarray of shape (n_items, n_leads), dtype int64
         Which windows it sees together; each is in one item or more, of which the last counts.
     device : torch.device
+    shifts : int
+        As for `openecg.stage2.shifts.run_shifted`.
 
     Yields
     ------
@@ -144,10 +153,11 @@ def evaluate(
             lead_index = np.concatenate([lead_index[kept:], more.lead_index])
             start, stop = start + kept, end
         at = rows - start
-        out = run_batch(
+        out = run_shifted(
             network,
             torch.from_numpy(signal[at]).to(device),
             torch.from_numpy(lead_index[at]).to(device),
+            shifts=shifts,
         )
         logits = out.logits.cpu()
         offsets = None if out.offsets is None else out.offsets.cpu()

@@ -642,7 +642,11 @@ CONFIGS = [
     ("section without content", overlay("scoring:"), ("scoring: None is not of type 'object'",)),
     ("key that is a number", overlay("specs: {24: {}}"), ("specs: 24 is not of type 'string'",)),
     ("unknown data set", overlay("datasets: [ludbb]"), ("data set 'ludbb'; did you mean 'ludb'?",)),
-    ("unknown setting", overlay("train: [Z]"), ("train: unknown setting 'Z'; known: A, A_unmasked, B",)),
+    (
+        "unknown setting",
+        overlay("train: [Z]"),
+        ("train: unknown setting 'Z'; known: A, A_unmasked, B",),
+    ),
     ("data set not chosen", overlay("train: [F]"), ("'F' needs data set 'ludb', which is not",)),
     ("setting that is no JSON", setting("{"), ("setting: not JSON",)),
     (

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from openecg.probabilities import PROBABILITY_SCHEMA
 
 PLAIN: dict[str, Any] = {
-    **{"leads": 0, "ensemble": False, "label_ms": 0},
+    **{"leads": 0, "shifts": 1, "ensemble": False, "label_ms": 0},
     **{
         "min_run_ms": 0,
         "merge_gap_ms": 0,

@@ -61,8 +61,16 @@ def everything(folder: Path, shards: list[Path], model: Path) -> dict[str, bytes
     """Predict, decode and score in all ways."""
     folder.mkdir()
     probabilities = folder / "probabilities.parquet"
-    predict.predict(model=model, shards=shards, leads=0, threads=1, probabilities=probabilities)
-    plain: dict[str, Any] = {"leads": 0, "ensemble": False, "label_ms": 0, "min_run_ms": 0}
+    predict.predict(
+        model=model, shards=shards, leads=0, shifts=1, threads=1, probabilities=probabilities
+    )
+    plain: dict[str, Any] = {
+        "leads": 0,
+        "shifts": 1,
+        "ensemble": False,
+        "label_ms": 0,
+        "min_run_ms": 0,
+    }
     plain |= {"merge_gap_ms": 0, "min_wave_ms": 0, "min_p_share": 0.3, "p_share_of": "record"}
     plain |= {"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 2, "refine": ["QRS"]}
     Decoding.from_json(json.dumps(plain))

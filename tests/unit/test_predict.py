@@ -44,11 +44,11 @@ def saved(
 
 
 def predicted(
-    folder: Path, model: Path, *rows: list[dict[str, Any]], leads: int = 0
+    folder: Path, model: Path, *rows: list[dict[str, Any]], leads: int = 0, shifts: int = 1
 ) -> list[dict[str, Any]]:
     shards = [write_rows(some, folder / f"{i}.parquet") for i, some in enumerate(rows)]
     path = folder / "probabilities.parquet"
-    predict(model=model, shards=shards, leads=leads, threads=1, probabilities=path)
+    predict(model=model, shards=shards, leads=leads, shifts=shifts, threads=1, probabilities=path)
     table = read_parquet(path)
     assert table.schema.equals(PROBABILITY_SCHEMA)
     found: list[dict[str, Any]] = table.to_pylist()
