@@ -702,7 +702,7 @@ def predicting(content: bytes, *, split: str = "test") -> Build:
         path, shard = folder / "in" / "model", folder / "in" / "shard"
         path.write_bytes(content)
         write_rows(shard_rows(split=split, records=1), shard)
-        options = ["--model", str(path), "--shards", str(shard), "--leads", "0"]
+        options = ["--model", str(path), "--shards", str(shard), "--leads", "0", "--shifts", "1"]
         return [["predict", *options, "--threads", "1", "--probabilities", f"{folder}/out/found"]]
 
     return build
