@@ -64,8 +64,8 @@ def number_format(precision: str, device: torch.device) -> str:
     ----------
     precision : str
         ``bfloat16``, ``float32``, or ``auto``: the first on a GPU and on processors with units for
-        it, on which a step takes some 0.6 of the time; the second on others, where bfloat16 would
-        be ten times slower.
+        it, on which a step takes 0.75 to 0.9 of the time; the second on others, where bfloat16
+        would be ten times slower.
     device : torch.device
 
     Returns
