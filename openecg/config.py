@@ -64,6 +64,8 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
             raise ConfigError(f"config, datasets: unknown data set {known}")
     for name, spec in specs.items():
         _check_spec(name, spec)
+    if not any(specs[dataset].get("scored", True) for dataset in config["datasets"]):
+        raise ConfigError("config, datasets: none that is scored; specs say scored: false of all")
     _check_shared_zips({dataset: specs[dataset] for dataset in config["datasets"]})
     scored = [config["train"], config["baselines"]]
     scored += [config[key]["systems"] for key in ("cross_validation", "tuning")]

@@ -52,6 +52,7 @@ RULE_FILES = [
     *sorted((Path(workflow.basedir) / "rules").glob("*.smk")),
 ]
 SPECS = {dataset: config["specs"][dataset] for dataset in config["datasets"]}
+SCORED = [dataset for dataset, spec in SPECS.items() if spec.get("scored", True)]
 PUBLISHED = {
     spec["zip"]["name"]: spec["zip"] for spec in SPECS.values() if "zip" in spec
 }
@@ -103,14 +104,14 @@ def scored_by(scope):
 def scored_datasets(scope, system):
     """Data sets a system is scored on: without held-out records, those of the zips it learns from."""
     if scope == HELD_OUT:
-        return list(SPECS)
+        return SCORED
     models = systems(scope) if system.startswith("nk_") else [system]
     learnt = {
         source_of(name)
         for model in models
         for name in SETTINGS[setting_of(model)]["train_on"]
     }
-    return [name for name in SPECS if source_of(name) in learnt]
+    return [name for name in SCORED if source_of(name) in learnt]
 
 
 def schemes(scope):
@@ -172,15 +173,15 @@ def parts_of(pattern, dataset):
     return expand(pattern, dataset=dataset, part=parts)
 
 
-def all_parts(pattern):
-    """Paths of all parts of all data sets."""
-    return [path for dataset in SPECS for path in parts_of(pattern, dataset)]
+def all_parts(pattern, datasets=tuple(SPECS)):
+    """Paths of all parts of all data sets, or of some."""
+    return [path for dataset in datasets for path in parts_of(pattern, dataset)]
 
 
 def all_tokens():
     """Paths of all token streams."""
     return expand(
-        all_parts("results/tokens/{{stream}}/{dataset}/part-{part}.parquet"),
+        all_parts("results/tokens/{{stream}}/{dataset}/part-{part}.parquet", SCORED),
         stream=config["baselines"],
     )
 
@@ -243,7 +244,7 @@ def all_cards():
 
 def all_timings():
     """Path of the times of models, on the first data set; none without models."""
-    datasets = list(SPECS)[:1] if systems(HELD_OUT) else []
+    datasets = SCORED[:1] if systems(HELD_OUT) else []
     return expand("results/timings/models_{dataset}.tsv", dataset=datasets)
 
 
@@ -445,7 +446,7 @@ def all_between():
         + all_parts("results/records/{dataset}/part-{part}.parquet")
         + all_parts("results/shards/{dataset}/part-{part}.parquet")
         + all_tokens()
-        + expand("results/timings/{dataset}.tsv", dataset=SPECS if all_tokens() else [])
+        + expand("results/timings/{dataset}.tsv", dataset=SCORED if all_tokens() else [])
         + expand("results/settings/{setting}.yaml", setting=SETTINGS)
         + all_checkpoints("model.safetensors")
         + list(dict.fromkeys(learnt))

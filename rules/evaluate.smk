@@ -195,7 +195,7 @@ rule compare_systems:
     """Say what each change does: systems against those that they are made from."""
     input:
         predictions=lambda wildcards: compared(predictions_of),
-        shards=all_parts("results/shards/{dataset}/part-{part}.parquet"),
+        shards=all_parts("results/shards/{dataset}/part-{part}.parquet", SCORED),
     output:
         table="results/metrics/effects.tsv",
     log:
@@ -280,7 +280,7 @@ rule compare_streams:
         frames="results/metrics/frames.tsv",
         boundaries="results/metrics/boundaries.tsv",
         tokens=all_tokens(),
-        timings=expand("results/timings/{dataset}.tsv", dataset=SPECS),
+        timings=expand("results/timings/{dataset}.tsv", dataset=SCORED),
     output:
         table="results/metrics/ablation.tsv",
     log:

@@ -58,7 +58,7 @@ rule write_report:
         stage1="results/metrics/stage1.tsv" if config["baselines"] else [],
         model_times=all_timings(),
         timings=(
-            expand("results/timings/{dataset}.tsv", dataset=SPECS)
+            expand("results/timings/{dataset}.tsv", dataset=SCORED)
             if config["baselines"]
             else []
         ),

@@ -135,6 +135,12 @@ def test_data_sets_of_one_zip_have_the_same_records_held_out(
     check_config(config, SCHEMA)
 
 
+def test_a_run_whose_data_are_all_to_train_on_is_refused() -> None:
+    config = deepcopy(DEFAULT) | {"datasets": ["qtdb_sliding"]}
+    with pytest.raises(ConfigError, match="none that is scored"):
+        check_config(config, SCHEMA)
+
+
 def test_a_run_that_would_score_nothing_is_refused() -> None:
     config = deepcopy(DEFAULT) | {"train": [], "baselines": []}
     with pytest.raises(ConfigError, match="are all empty"):
