@@ -446,7 +446,9 @@ def all_between():
         + all_parts("results/records/{dataset}/part-{part}.parquet")
         + all_parts("results/shards/{dataset}/part-{part}.parquet")
         + all_tokens()
-        + expand("results/timings/{dataset}.tsv", dataset=SCORED if all_tokens() else [])
+        + expand(
+            "results/timings/{dataset}.tsv", dataset=SCORED if all_tokens() else []
+        )
         + expand("results/settings/{setting}.yaml", setting=SETTINGS)
         + all_checkpoints("model.safetensors")
         + list(dict.fromkeys(learnt))
