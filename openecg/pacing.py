@@ -239,15 +239,26 @@ def choose_spikes(candidates: Candidates, thresholds: Thresholds) -> Pacing:
     -------
     Pacing
     """
-    passed = np.flatnonzero(
+    return choose_among(candidates, passing(candidates, thresholds))
+
+
+def passing(candidates: Candidates, thresholds: Thresholds) -> npt.NDArray[np.bool_]:
+    """Tell which candidates keep to all thresholds, each by itself; shape (n_candidates,)."""
+    passed: npt.NDArray[np.bool_] = (
         (candidates.sharpness >= thresholds.sharpness)
         & (candidates.height_mv >= thresholds.height_mv)
         & (candidates.calm <= thresholds.calm)
         & (candidates.leads.sum(axis=1) >= np.ceil(candidates.n_live * LEADS_SHARE))
     )
+    return passed
+
+
+def choose_among(candidates: Candidates, passed: npt.NDArray[np.bool_]) -> Pacing:
+    """Choose spikes among those that pass, shape (n_candidates,), as `choose_spikes` does."""
+    rows = np.flatnonzero(passed)
     distance = _samples(REFRACTORY_MS, candidates.fs_hz)
     kept: list[int] = []
-    for i in passed[np.argsort(-candidates.sharpness[passed], kind="stable")].tolist():
+    for i in rows[np.argsort(-candidates.sharpness[rows], kind="stable")].tolist():
         gaps = np.abs(candidates.samples[kept] - candidates.samples[i])
         if not (gaps < distance).any():
             kept.append(i)

@@ -19,14 +19,17 @@ from openecg.pacer import detect_spikes
 from openecg.pacing import (
     LOOSEST,
     LOWEST_FS_HZ,
+    MIN_SPIKES,
     THRESHOLDS,
     Conditions,
     Pacing,
     Thresholds,
+    choose_among,
     choose_spikes,
     conditions_of,
     detect_pacing,
     find_candidates,
+    passing,
 )
 from openecg.score import match
 from openecg.signals import resample
@@ -373,8 +376,15 @@ def try_record(
     wrong, stray = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for rows in _drawn_leads(len(record.leads), conditions, rng):
         candidates = find_candidates(record.signals[rows], fs_hz=record.fs_hz)
+        if candidates.samples.size < MIN_SPIKES:
+            wrong += record.paced
+            continue
+        chosen: dict[bytes, Pacing] = {}
         for at in np.ndindex(shape):
-            pacing = choose_spikes(candidates, _grid_point(at))
+            passed = passing(candidates, _grid_point(at))
+            if passed.tobytes() not in chosen:
+                chosen[passed.tobytes()] = choose_among(candidates, passed)
+            pacing = chosen[passed.tobytes()]
             wrong[at] += pacing.paced != record.paced
             stray[at] += 0 if record.paced else int(pacing.leads.sum())
     return wrong, stray
