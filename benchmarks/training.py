@@ -27,6 +27,7 @@ from openecg.stage2.run import start_run
 from openecg.stage2.settings import Setting, resolve_setting
 from openecg.stage2.train import fit
 from openecg.stage2.training_set import TrainingSet, read_training_set, read_windows
+from openecg.table_text import cut_left
 from openecg.waves import IGNORE
 from openecg.windows import WindowRule
 
@@ -209,7 +210,7 @@ def reading_rows(archive: Path | None) -> tuple[list[list[str]], bool]:
         spent = {name: min(_timed(work) for _ in range(3)) for name, work in works.items()}
     fastest = spent["shards, as a training reads them"]
     kept = spent[BY_WFDB] / fastest >= LEAST_READING
-    rows = [[f"reading {archive.name}", "s", "times slower", "limit", "verdict"]]
+    rows = [[f"reading {cut_left(archive.name, 28)}", "s", "times slower", "limit", "verdict"]]
     for name, s in spent.items():
         limits = [f"at least {LEAST_READING}", VERDICTS[kept]] if name == BY_WFDB else ["", ""]
         rows.append([name, f"{s:.3f}", f"{s / fastest:.1f}", *limits])

@@ -393,8 +393,11 @@ def record_lines(
 
 
 def _chosen(path: Path, table: pa.Table, column: str, value: str, asked: str) -> pa.Table:
-    """Keep the rows of one value, or say what there is."""
+    """Keep the rows of one value, in capitals or not, or say what there is."""
     there = list(dict.fromkeys(map(str, table[column].to_pylist())))
+    alike = [name for name in there if name.casefold() == value.casefold()]
+    if value not in there and len(alike) == 1:
+        value = alike[0]
     if value in there:
         return table.filter(pc.equal(pc.cast(table[column], pa.string()), value))
     if len(there) <= MOST_NAMES:

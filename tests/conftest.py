@@ -1,7 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,17 @@ REAL_ZIPS = {
     "ludb": "lobachevsky-university-electrocardiography-database-1.0.1.zip",
     "qtdb": "qt-database-1.0.0.zip",
 }
+
+
+@pytest.fixture
+def torch_as_it_was() -> Iterator[None]:
+    """Give torch its threads back, and its algorithms, after a test of what sets them."""
+    import torch  # slow, for tests that need none
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")

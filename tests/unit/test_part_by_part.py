@@ -2,14 +2,13 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from openecg import blocks as blocks_module
 from openecg import classical, metrics, scored_split
@@ -20,15 +19,8 @@ from openecg.waves import KINDS
 from tests.unit.made_up_shards import TRANSFORMER, UNET, shard_rows, write_rows
 from tests.unit.test_predict import saved
 
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 N_PARTS = 4
-
-
-@pytest.fixture(autouse=True)
-def _torch_as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture
