@@ -12,6 +12,7 @@ PROBABILITY_SCHEMA = pa.schema(
         ("system", pa.string()),
         ("seed", pa.string()),
         ("fs_hz", pa.float64()),
+        ("native_fs_hz", pa.float64()),  # of the record, whose marks end with one of its samples
         ("label_ms", pa.float64()),
         ("probabilities", pa.list_(pa.float16())),  # n_labels x 4: other, P, QRS, T
         ("offsets", pa.list_(pa.float16())),  # n_labels x 6, in samples at fs_hz; null without

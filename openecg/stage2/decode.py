@@ -132,7 +132,7 @@ class Probabilities:
     path : Path
         A file that they come from, for messages.
     rows : DataFrame
-        Keys and ``split`` of each window, in the order in which they come.
+        Keys, ``split`` and ``native_fs_hz`` of each window, in the order in which they come.
     label_ms, fs_hz : float
         Length of a label in ms, and sampling rate in Hz.
     classes : ndarray of shape (n_windows, n_labels, 4), dtype float32
@@ -302,7 +302,8 @@ def place_waves(
         As `frames_to_waves`; boundaries may have moved from where the labels change.
     """
     rate = {"frame_ms": windows.label_ms, "fs_hz": windows.fs_hz}
-    kind, on_ms, off_ms = frames_to_waves(labels, **rate)
+    native_fs_hz = float(windows.rows["native_fs_hz"].to_numpy(dtype=np.float64)[row])
+    kind, on_ms, off_ms = frames_to_waves(labels, frame_ms=windows.label_ms, fs_hz=native_fs_hz)
     if how.offsets != NO_OFFSETS:
         ahead = windows.offsets[row]
         double = how.offsets == DOUBLE_COUNTED
@@ -349,7 +350,7 @@ class Listed:
     paths : list of Path
         The files.
     rows : DataFrame
-        Keys and ``split`` of each window, in the order in which they come.
+        Keys, ``split`` and ``native_fs_hz`` of each window, in the order in which they come.
     number : ndarray of shape (n_rows,), dtype int64
         Window of each row of the files, numbered through.
     label_ms, fs_hz : float
@@ -435,7 +436,7 @@ def list_windows(paths: list[Path]) -> Listed:
         If labels differ in length or rate between windows, or some windows are in fewer files than
         others.
     """
-    columns = [*KEYS, "split", "fs_hz", "label_ms"]
+    columns = [*KEYS, "split", "native_fs_hz", "fs_hz", "label_ms"]
     rows = pa.concat_tables([read_keys(path, columns) for path in paths]).to_pandas()
     lengths = rows[["fs_hz", "label_ms"]].drop_duplicates()
     if lengths.shape[0] != 1:
@@ -447,7 +448,7 @@ def list_windows(paths: list[Path]) -> Listed:
     first = ~pd.Series(number).duplicated().to_numpy()
     return Listed(
         paths=paths,
-        rows=rows.loc[first, [*KEYS, "split"]].reset_index(drop=True),
+        rows=rows.loc[first, [*KEYS, "split", "native_fs_hz"]].reset_index(drop=True),
         number=number,
         label_ms=float(lengths["label_ms"].iloc[0]),
         fs_hz=float(lengths["fs_hz"].iloc[0]),

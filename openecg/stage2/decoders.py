@@ -38,8 +38,8 @@ def frames_to_waves(
     frame_ms : float
         Length of a frame in ms.
     fs_hz : float
-        Sampling rate in Hz, which tells how far the last sample of a wave lies before the end of
-        its last frame.
+        Sampling rate in Hz of the record that marks are compared with: its last sample of a wave
+        lies so far before the end of the wave's last frame.
 
     Returns
     -------

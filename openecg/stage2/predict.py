@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from openecg.blocks import BLOCK_ROWS
 from openecg.errors import ConfigError, DataError
-from openecg.files import parquet_writer
+from openecg.files import parquet_writer, read_keys
 from openecg.probabilities import PROBABILITY_SCHEMA
 from openecg.selection import scored_rows, split_name
 from openecg.stage2.checkpoint import Origin, load_checkpoint
@@ -84,13 +84,15 @@ def predict(
             )
         if leads:
             items = smaller_groups(items, leads, seed=origin.seed)
+    native = pa.concat_tables([read_keys(path, ["native_fs_hz"]) for path in shards])
+    rows = windows.rows.append_column("native_fs_hz", native["native_fs_hz"].take(windows.number))
     device = compute_device(threads)
     own = compiled(network.to(device), device)
     n_labels = 0
     with parquet_writer(PROBABILITY_SCHEMA, probabilities) as writer:
         for block, out in evaluate(own, windows, items, device, shifts=shifts):
             n_labels = out.logits.shape[1]
-            writer.write(_table(windows.rows[block], out, network, origin))
+            writer.write(_table(rows[block], out, network, origin))
     log.info(
         "%s: %d windows by %s, %s, seed %d, %d labels each, %d leads at a time, %d shifts",
         probabilities,
@@ -175,7 +177,7 @@ def evaluate(
 def _table(rows: pa.Table, out: Output, network: Network, origin: Origin) -> pa.Table:
     """Lay out the output of some windows as rows of `PROBABILITY_SCHEMA`."""
     n_windows = rows.num_rows
-    columns: dict[str, Any] = {name: rows[name] for name in KEYS}
+    columns: dict[str, Any] = {name: rows[name] for name in [*KEYS, "native_fs_hz"]}
     scope = origin.scheme.rstrip("0123456789")
     columns["split"] = [split_name(scope, name) for name in columns["split"].to_pylist()]
     columns |= {

@@ -50,6 +50,7 @@ def said(
         rows.append(
             {name: shard[name] for name in ("dataset", "record_id", "lead", "window")}
             | {"split": split, "system": "m", "seed": seed, "fs_hz": 250.0, "offsets": None}
+            | {"native_fs_hz": 250.0}
             | {"label_ms": LABEL_MS, "probabilities": probabilities}
         )
     return rows

@@ -25,6 +25,7 @@ def rows_of(called: np.ndarray = CALLED, *, leads: int = 2, **more: Any) -> list
         **{"dataset": "made_up", "record_id": "0", "window": 0, "split": "test", "system": "m"},
         **{"seed": "0", "fs_hz": 250.0, "label_ms": 4.0, "probabilities": probabilities},
         "offsets": None,
+        "native_fs_hz": 250.0,
     }
     return [row | {"lead": f"V{lead + 1}"} | more for lead in range(leads)]
 
@@ -100,6 +101,14 @@ def test_labels_are_joined_by_their_mean_probability() -> None:
     np.testing.assert_array_equal(found.offsets[0], offsets[0, [0, 5]])
     with pytest.raises(DataError, match="labels of 4 ms do not fill labels of 10 ms"):
         joined(windows, 10.0)
+
+
+def test_waves_end_with_the_last_sample_of_their_record(tmp_path: Path) -> None:
+    rows = [*rows_of(leads=1), *rows_of(leads=1, record_id="9", native_fs_hz=1000.0)]
+    found = decoded(tmp_path, rows)
+    assert found[0]["off_ms"] == [176, 296, 576]
+    assert found[1]["off_ms"] == [179, 299, 579]
+    assert found[0]["on_ms"] == found[1]["on_ms"]
 
 
 def test_rare_p_waves_are_dropped_by_record_or_by_lead(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from openecg.stage2.decoders import (
     shift_boundaries,
     trim_p,
 )
-from openecg.waves import BOUNDARIES, OTHER, QRS, P, T
+from openecg.waves import BOUNDARIES, OTHER, QRS, P, T, Waves, frame_labels
 
 LETTERS = "_pqt"
 RATE = {"frame_ms": 20.0, "fs_hz": 250.0}
@@ -306,6 +306,31 @@ def test_a_wave_runs_from_its_first_frame_to_the_last_sample_of_its_last() -> No
     assert kind.tolist() == [1, 2, 3]
     assert on_ms.tolist() == [20, 80, 100]
     assert off_ms.tolist() == [56, 96, 136]
+
+
+@pytest.mark.parametrize("native_fs_hz", [250, 500, 1000])
+@pytest.mark.parametrize("frame_ms", [4, 20])
+def test_waves_of_true_labels_have_no_bias_but_the_ties(native_fs_hz: int, frame_ms: int) -> None:
+    rng = np.random.default_rng(1)
+    n_samples, ms = 60 * native_fs_hz, 1000 / native_fs_hz
+    on = np.arange(1, 140) * native_fs_hz * 2 // 5 + rng.integers(0, 40, 139)
+    off = on + rng.integers(native_fs_hz // 10, native_fs_hz // 5, 139)
+    waves = Waves(np.full(139, QRS, dtype=np.uint8), on, on, off)
+    labels = frame_labels(
+        waves,
+        n_samples=n_samples,
+        fs_hz=native_fs_hz,
+        frame_ms=frame_ms,
+        n_frames=60_000 // frame_ms,
+        span=None,
+    )
+    _, on_ms, off_ms = frames_to_waves(labels, frame_ms=frame_ms, fs_hz=native_fs_hz)
+    errors = on_ms - on * ms, off_ms - off * ms
+    assert np.abs(errors).max() <= frame_ms / 2
+    # Of two classes that fill half a frame each, the frame takes OTHER: waves are never too long.
+    tie_ms = ms / 2 if frame_ms * native_fs_hz % 2000 == 0 else 0
+    assert abs(errors[0].mean() - tie_ms) < frame_ms / 8
+    assert abs(errors[1].mean() + tie_ms) < frame_ms / 8
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))

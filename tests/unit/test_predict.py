@@ -57,12 +57,14 @@ def predicted(
 
 def test_each_held_out_row_is_predicted_in_its_order(tmp_path: Path) -> None:
     test = shard_rows(split="test", records=40)  # more than one batch
+    test[17]["native_fs_hz"] = 1000.0
     model = saved(tmp_path)
     rows = predicted(tmp_path, model, [*test[:11], *shard_rows(seed=1)], test[11:])
     keys = ("dataset", "record_id", "lead", "window", "split")
     assert [[row[k] for k in keys] for row in rows] == [[row[k] for k in keys] for row in test]
     assert {(row["system"], row["seed"], row["label_ms"]) for row in rows} == {("tiny", "3", 20.0)}
-    for row in rows:
+    for row, own in zip(rows, test, strict=True):
+        assert row["native_fs_hz"] == own["native_fs_hz"]
         assert row["offsets"] is None
         probabilities = np.array(row["probabilities"]).reshape(N_FRAMES, 4)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-3)

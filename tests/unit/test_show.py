@@ -616,6 +616,7 @@ def test_probabilities_are_their_likeliest_classes(tmp_path: Path) -> None:
     called = np.repeat([0, 1, 2, 3], [10, 5, 5, 10])  # labels of 4 ms
     row = {"dataset": "made_up", "record_id": "1", "lead": "II", "window": 0, "split": "test"}
     row |= {"system": "unet", "seed": "0", "fs_hz": 250.0, "label_ms": 4.0, "offsets": None}
+    row |= {"native_fs_hz": 500.0}
     row |= {"probabilities": (0.1 + 0.6 * np.eye(4)[called]).astype(np.float16).ravel()}
     path = tmp_path / "probabilities.parquet"
     pq.write_table(pa.Table.from_pylist([row], schema=PROBABILITY_SCHEMA), path)
