@@ -126,6 +126,25 @@ def ratio(parts: Floats) -> Floats:
     return quotient
 
 
+def extremes(values: Floats) -> tuple[Floats, Floats]:
+    """Least and largest of the seeds, for the row of their mean.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, ...), dtype float64
+        Of one seed, or of several and last their mean.
+
+    Returns
+    -------
+    least, largest : ndarray of the same shape
+        NaN but in the last row, and of one seed there too.
+    """
+    least, largest = np.full_like(values, np.nan), np.full_like(values, np.nan)
+    if len(values) > 1:
+        least[-1], largest[-1] = values[:-1].min(axis=0), values[:-1].max(axis=0)
+    return least, largest
+
+
 def resampled(sums: Floats, statistic: Statistic, weights: Floats) -> Floats:
     """Value of a statistic in each resample.
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from openecg.bootstrap import draw_records, estimate, ratio
+from openecg.bootstrap import draw_records, estimate, extremes, ratio
 from openecg.errors import DataError
 from openecg.files import write_tsv
 from openecg.groups import ALL, group_strips
@@ -21,10 +21,10 @@ PROTOCOL = "better_lead_record_averaged"
 LEAD_GROUP = "better"
 LEAST_POINTS = 2  # of a record, for a standard deviation
 FIGURES = ("mean_ms", "sd_ms", "sensitivity")
+ENDS = ("", "_lo", "_hi", "_min", "_max")  # of an estimate
 COLUMNS = [
     *(*SYSTEM, "protocol", "tolerance", "lead_group", "record_group", "boundary"),
-    *("mean_ms", "mean_ms_lo", "mean_ms_hi", "sd_ms", "sd_ms_lo", "sd_ms_hi"),
-    *("sensitivity", "sensitivity_lo", "sensitivity_hi"),
+    *(f"{name}{end}" for name in FIGURES for end in ENDS),
     *("n_records", "n_seeds", "bootstrap"),
 ]
 
@@ -103,7 +103,8 @@ def tabulate_classical(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.D
         rows = index.to_frame(index=False).assign(record_group=group.record_group)
         for i, name in enumerate(FIGURES):
             values = estimate(own[..., i, :], ratio, weights)
-            for end, value in zip(("", "_lo", "_hi"), np.moveaxis(values, 1, 0), strict=True):
+            estimated = [*np.moveaxis(values, 1, 0), *extremes(values[:, 0])]
+            for end, value in zip(ENDS, estimated, strict=True):
                 rows[name + end] = value.ravel()
         n_records = own[..., 0, 1].sum(axis=1)
         if len(seeds) > 1:

@@ -82,6 +82,8 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         _check_decoding(name, config["decodings"])
     for key in ("train", "cross_validation.systems", "tuning.systems"):
         _check_systems(key, config, schema["$defs"]["models"])
+    for key in ("cross_validation.systems", "tuning.systems"):
+        _check_scored(key, config)
     for name in config["own_seeds"]:
         if name not in config["settings"]:
             known = _unknown(name, list(config["settings"]))
@@ -164,6 +166,20 @@ def _check_systems(key: str, config: dict[str, Any], models: dict[str, Any]) -> 
             raise ConfigError(f"config, settings.{setting}.decoding: unknown decoding {known}")
         if decoding == own:
             raise ConfigError(f"config, {key}: {system!r} is decoded as {setting!r} is anyway")
+
+
+def _check_scored(key: str, config: dict[str, Any]) -> None:
+    """Refuse to train models that would be scored on their own data, none of which is scored."""
+    specs = {name: config["specs"][name] for name in config["datasets"]}
+    source = {name: spec.get("zip", {}).get("name", name) for name, spec in specs.items()}
+    scored = {source[name] for name, spec in specs.items() if spec.get("scored", True)}
+    for system in reduce(getitem, key.split("."), config):
+        setting = resolve_setting(config["settings"], system.partition("+")[0])
+        if scored.isdisjoint(source[name] for name in setting["train_on"]):
+            raise ConfigError(
+                f"config, {key}: {system!r} learns from {', '.join(setting['train_on'])}, and no "
+                "data set from there is scored: their specs say scored: false"
+            )
 
 
 def _check_setting(name: str, key: str, config: dict[str, Any], models: dict[str, Any]) -> None:

@@ -12,15 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from openecg.blocks import blocks
-from openecg.bootstrap import draw_records, estimate, mean_and_sd, rates_of, ratio
+from openecg.bootstrap import draw_records, estimate, extremes, mean_and_sd, rates_of, ratio
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_tsv
 from openecg.groups import Group, group_strips
 from openecg.score import (
+    ANNOTATED_SPAN,
     FRAME_PROTOCOLS,
-    FULL_WINDOW,
     PROTOCOLS,
     TOLERANCES,
+    UNEXCUSED,
     BoundaryCounts,
     absolute_percentiles,
     count_boundary,
@@ -41,19 +42,18 @@ log = logging.getLogger(__name__)
 
 DENSITY_MS = 10_000.0  # false positives are given per so much annotated time
 RATES = ("f1", "sensitivity", "ppv")
+ENDS = ("", "_lo", "_hi", "_min", "_max")  # of an estimate
 FRAME_ROWS = (*KINDS.values(), "mean_wave")
 FRAME_COLUMNS = [
     *("protocol", "lead_group", "record_group", "wave"),
-    *("f1", "f1_lo", "f1_hi", "f1_min", "f1_max", "sensitivity", "ppv"),
+    *(f"{rate}{end}" for rate in RATES for end in ENDS),
     *("tp", "fp", "fn", "n_records", "n_sequences", "n_seeds", "bootstrap"),
 ]
 BOUNDARY_ROWS = (*BOUNDARIES, "macro")
 BOUNDARY_COLUMNS = [
     *("protocol", "tolerance", "lead_group", "record_group", "boundary", "tolerance_ms"),
-    *("f1", "f1_lo", "f1_hi", "f1_min", "f1_max"),
-    *("sensitivity", "sensitivity_lo", "sensitivity_hi", "ppv", "ppv_lo", "ppv_hi"),
-    *("mean_ms", "mean_ms_lo", "mean_ms_hi", "sd_ms", "sd_ms_lo", "sd_ms_hi"),
-    *("median_ms", "p95_ms", "false_per_10_s", "false_per_10_s_lo", "false_per_10_s_hi"),
+    *(f"{name}{end}" for name in (*RATES, "mean_ms", "sd_ms") for end in ENDS),
+    *("median_ms", "p95_ms", *(f"false_per_10_s{end}" for end in ENDS)),
     *("n_true", "n_pred", "n_hits", "n_boundaries"),
     *("n_records", "n_sequences", "n_seeds", "bootstrap"),
 ]
@@ -133,7 +133,7 @@ def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.Data
     DataFrame
         A row per seed, protocol, group and wave, and the mean of the waves ``mean_wave``. With two
         seeds or more also rows of seed ``mean``: the mean over the seeds of each rate, and the
-        least and the largest F1. Frames of all records are pooled; intervals are 95 %, from
+        least and the largest. Frames of all records are pooled; intervals are 95 %, from
         resampling records, the same ones for every seed.
 
     Raises
@@ -149,11 +149,11 @@ def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.Data
     for group in groups:
         sums = per_record(counts, group.strips, record)
         values = estimate(sums, rates_of(sums), draw(sums.shape[1]))
-        f1, sensitivity, ppv = np.moveaxis(values, -1, 0)
         hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
-        found = {"sensitivity": sensitivity[:, 0], "ppv": ppv[:, 0]}
-        found |= {"tp": hits, "fp": false, "fn": misses}
-        columns.append(_with_limits("f1", f1) | _extremes(f1[:, 0]) | found)
+        found = {"tp": hits, "fp": false, "fn": misses}
+        for rate, value in zip(RATES, np.moveaxis(values, -1, 0), strict=True):
+            found |= _estimated(rate, value)
+        columns.append(found)
     rows = _table(split, groups, columns, protocol=FRAME_PROTOCOLS, wave=FRAME_ROWS)
     return rows.assign(bootstrap=bootstrap)[[*SYSTEM, *FRAME_COLUMNS]]
 
@@ -191,12 +191,12 @@ def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.
         weights = draw(counts.shape[1])
         found = _rate_columns(counts, weights)
         mean_ms, sd_ms = np.moveaxis(estimate(moments, mean_and_sd, weights), -1, 0)
-        found |= _with_limits("mean_ms", _of_all_protocols(mean_ms))
-        found |= _with_limits("sd_ms", _of_all_protocols(sd_ms))
+        found |= _estimated("mean_ms", _of_all_protocols(mean_ms))
+        found |= _estimated("sd_ms", _of_all_protocols(sd_ms))
         median_ms, p95_ms = np.moveaxis(_with_mean(scored.spread_ms(group.strips)), -1, 0)
         found |= {"median_ms": _of_all_protocols(median_ms), "p95_ms": _of_all_protocols(p95_ms)}
         densities = estimate(density, ratio, weights)
-        columns.append(found | _with_limits("false_per_10_s", _with_macro(densities)))
+        columns.append(found | _estimated("false_per_10_s", _with_macro(densities)))
     rows = _table(
         split,
         groups,
@@ -254,9 +254,9 @@ def collect_metrics(*, tables: list[Path], table: Path) -> None:
 def _rate_columns(sums: Floats, weights: Floats) -> dict[str, Floats]:
     """Rates of the boundaries and of all as ``macro``, and the counts behind them."""
     values = estimate(sums, rates_of(sums), weights)
-    columns = _extremes(values[:, 0, ..., 0])
+    columns: dict[str, Floats] = {}
     for rate, value in zip(RATES, np.moveaxis(values, -1, 0), strict=True):
-        columns |= _with_limits(rate, value)
+        columns |= _estimated(rate, value)
     hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
     true = np.broadcast_to((hits + misses)[:1], hits.shape)  # of the seeds' mean too
     n_boundaries = (true > 0).astype(np.int64)
@@ -315,7 +315,7 @@ class ScoredStrips:
     def density_per_record(
         self, counts: Floats, members: npt.NDArray[np.bool_], record: Rows
     ) -> Floats:
-        """Put the time in which they could occur beside the false positives; none in full windows.
+        """Put the time in which they could occur, if that is the span, beside the false positives.
 
         Parameters
         ----------
@@ -327,7 +327,7 @@ class ScoredStrips:
         ndarray of shape (n_seeds, n_records, n_protocols, n_tolerances, n_boundaries, 2), float64
             False positives, and the time in units of ``DENSITY_MS``.
         """
-        counts_there = np.array([protocol != FULL_WINDOW for protocol in PROTOCOLS])
+        counts_there = np.array([name in (ANNOTATED_SPAN, UNEXCUSED) for name in PROTOCOLS])
         span = per_record(self.span[None], members, record)
         time = counts_there[:, None, None] * span[..., None, None, None]
         false = counts[..., 1]
@@ -511,17 +511,10 @@ def _of_all_protocols(values: Floats) -> Floats:
     return _with_macro(every)
 
 
-def _with_limits(name: str, values: Floats) -> dict[str, Floats]:
-    """Name the value and the limits of an estimate (axis 1)."""
-    return {f"{name}{end}": values[:, i] for i, end in enumerate(("", "_lo", "_hi"))}
-
-
-def _extremes(f1: Floats) -> dict[str, Floats]:
-    """Least and largest F1 of the seeds, for the row of their mean."""
-    columns = {"f1_min": np.full_like(f1, np.nan), "f1_max": np.full_like(f1, np.nan)}
-    if len(f1) > 1:
-        columns["f1_min"][-1], columns["f1_max"][-1] = f1[:-1].min(axis=0), f1[:-1].max(axis=0)
-    return columns
+def _estimated(name: str, values: Floats) -> dict[str, Floats]:
+    """Name the value and the limits of an estimate (axis 1), and its extremes over the seeds."""
+    columns = [*np.moveaxis(values, 1, 0), *extremes(values[:, 0])]
+    return {f"{name}{end}": column for end, column in zip(ENDS, columns, strict=True)}
 
 
 def _table(

@@ -34,10 +34,9 @@ def load_published() -> pd.DataFrame:
 
     Notes
     -----
-    What differs from the protocols here has its own name in ``protocol``: ``edge_filtered`` leaves
-    out all that is more than 100 ms outside the annotated span, truths and predictions;
-    ``inner_6s`` the first and the last 2 s; ``unstated`` is what the source does not say. Split
-    ``own`` is the source's own choice of records. The boundary rows of functional-spec.md 10 stand
+    What differs from the protocols here has its own name in ``protocol``: ``inner_6s`` leaves out
+    the first and the last 2 s; ``unstated`` is what the source does not say. Split ``own`` is the
+    source's own choice of records. The boundary rows of functional-spec.md 10 stand
     under ``annotated_span_unexcused``, because that section names no excuse for waves of which one
     end is marked, and figures that the maintainers measured again of the same systems have none.
     """

@@ -30,8 +30,10 @@ SEARCH_MS = 400.0  # of the classical protocol of QTDB: state-of-the-art.md, sec
 FULL_WINDOW = "full_window"
 ANNOTATED_SPAN = "annotated_span"
 UNEXCUSED = "annotated_span_unexcused"
+EDGE_FILTERED = "edge_filtered"
 FRAME_PROTOCOLS = (FULL_WINDOW, ANNOTATED_SPAN)
-PROTOCOLS = (*FRAME_PROTOCOLS, UNEXCUSED)
+PROTOCOLS = (*FRAME_PROTOCOLS, UNEXCUSED, EDGE_FILTERED)
+EDGE_MS = 100.0  # beyond the span, of edge_filtered: functional-spec.md, section 7
 FRAME_CLASSES = len(KINDS) + 1
 ROUNDING_MS = 1e-6  # a distance of exactly the tolerance stays a hit after adding in float64
 
@@ -258,7 +260,8 @@ def count_boundary(
     The protocols match the same pairs and differ in what else is a false positive.
     ``full_window``: every prediction without a match. ``annotated_span_unexcused``: those of them
     inside the span. ``annotated_span``: of these not the one that may be the unmarked boundary of
-    an incompletely annotated wave.
+    an incompletely annotated wave. ``edge_filtered``, of openecg from 0.2.0 on: those up to 100 ms
+    outside the span; there hits farther outside are none, which matters at wider tolerances only.
     """
     n_strips = span_ms.shape[0]
     true_ms, true_strip = truth.boundary(boundary)
@@ -268,21 +271,31 @@ def count_boundary(
     hits = np.bincount(hit_strip, minlength=n_strips)
     misses = np.bincount(true_strip, minlength=n_strips) - hits
     rest_ms, rest_strip = np.delete(pred_ms, pairs[:, 1]), np.delete(pred_strip, pairs[:, 1])
-    first_ms, last_ms = span_ms[rest_strip].T
-    inside = (first_ms <= rest_ms) & (rest_ms <= last_ms)
-    inside_ms, inside_strip = rest_ms[inside], rest_strip[inside]
+    outside_ms = _outside(rest_ms, span_ms[rest_strip])
+    inside_ms, inside_strip = rest_ms[outside_ms <= 0], rest_strip[outside_ms <= 0]
     excused = _excused(inside_ms, inside_strip, _missing_regions(truth, boundary))
     false_strips = {
         FULL_WINDOW: rest_strip,
         ANNOTATED_SPAN: inside_strip[~excused],
         UNEXCUSED: inside_strip,
+        EDGE_FILTERED: rest_strip[outside_ms <= EDGE_MS],
     }
     false = [np.bincount(false_strips[name], minlength=n_strips) for name in PROTOCOLS]
+    counts = np.stack([np.stack([hits, wrong, misses], axis=1) for wrong in false])
+    far = _outside(pred_ms[pairs[:, 1]], span_ms[hit_strip]) > EDGE_MS
+    lost = np.bincount(hit_strip[far], minlength=n_strips)
+    counts[PROTOCOLS.index(EDGE_FILTERED)] += np.stack([-lost, 0 * lost, lost], axis=1)
     return BoundaryCounts(
-        counts=np.stack([np.stack([hits, wrong, misses], axis=1) for wrong in false]),
+        counts=counts,
         error_ms=pred_ms[pairs[:, 1]] - true_ms[pairs[:, 0]],
         error_strip=hit_strip,
     )
+
+
+def _outside(times_ms: Floats, span_ms: Floats) -> Floats:
+    """How far times lie outside their spans (n, 2); NaN where nothing is annotated."""
+    outside: Floats = np.maximum(span_ms[:, 0] - times_ms, times_ms - span_ms[:, 1])
+    return outside
 
 
 def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]) -> Ints:

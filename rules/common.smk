@@ -472,8 +472,8 @@ def source_of(dataset):
 def one_per_zip(layout):
     """Data sets of a layout, the first of those that are read from one zip."""
     first = {}
-    for dataset, spec in SPECS.items():
-        if spec["layout"] == layout:
+    for dataset in SCORED:
+        if SPECS[dataset]["layout"] == layout:
             first.setdefault(source_of(dataset), dataset)
     return list(first.values())
 

@@ -83,7 +83,7 @@ rule write_report:
     params:
         code=code_hash("openecg.report.page"),
         goals=text_hash(GOALS),
-        datasets=list(SPECS),
+        datasets=SCORED,
         frame_ms=lookup(within=config, dpath="signal/frame_ms"),
         strips=lookup(within=config, dpath="report/strips"),
     shell:

@@ -9,14 +9,23 @@ import pandas as pd
 from openecg.files import read_tsv
 from openecg.plots import reliability
 from openecg.report.parts import count, figure, html_table, number
+from openecg.report.tables import how_made
 
 
-def calibration_html(paths: Sequence[Path]) -> str:
-    """Draw and tabulate the tables of ``calibrate``, a figure for each data set."""
+def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
+    """Draw and tabulate the tables of ``calibrate``, a figure for each data set.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The tables.
+    runs : DataFrame of str
+        What each system is, as `openecg.report.tables.how_made` takes it.
+    """
     if not paths:
         return ""
     tables = pd.concat([read_tsv(path) for path in paths])
-    html = ""
+    html = how_made(runs[runs["system"].isin(set(tables["system"]))])
     for (dataset, split), rows in tables.groupby(["dataset", "split"], sort=False):
         systems = dict(list(rows.groupby("system", sort=False)))
         place = f"{dataset}, {split} split"
@@ -60,11 +69,20 @@ def _summary(rows: pd.DataFrame, about: str) -> str:
     return html_table(caption, head, body)
 
 
-def grid_html(paths: Sequence[Path]) -> str:
-    """Tabulate the tables of ``score-decoding-grid``, a block for each data set and protocol."""
+def grid_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
+    """Tabulate the tables of ``score-decoding-grid``, a block for each data set and protocol.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The tables.
+    runs : DataFrame of str
+        As for `calibration_html`; the cleaning of a system is not that of the grid.
+    """
     html = ""
     for path in paths:
         table = read_tsv(path)
+        html += how_made(runs[runs["system"].isin(set(table["system"]))].assign(decoding=""))
         for (system, dataset, protocol), rows in table.groupby(
             ["system", "dataset", "protocol"], sort=False
         ):

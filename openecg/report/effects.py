@@ -8,13 +8,23 @@ import pandas as pd
 
 from openecg.files import read_tsv
 from openecg.report.parts import count, html_table, number
+from openecg.report.tables import how_made
 
 
-def effect_tables(paths: Sequence[Path]) -> str:
-    """Lay out a table of ``compare-systems``, a block for each data set and split."""
+def effect_tables(paths: Sequence[Path], runs: pd.DataFrame) -> str:
+    """Lay out a table of ``compare-systems``, a block for each data set and split.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The table, or none.
+    runs : DataFrame of str
+        What each system is, as `openecg.report.tables.how_made` takes it.
+    """
     html = ""
     for path in paths:
         table = read_tsv(path).fillna({"changes": ""})
+        html += how_made(runs[runs["system"].isin({*table["system"], *table["reference"]})])
         for (dataset, split), rows in table.groupby(["dataset", "split"], sort=False):
             html += f"<h3>{escape(str(dataset))}, {escape(str(split))} split</h3>\n" + _block(rows)
     return html

@@ -47,7 +47,7 @@ def printed_tables(paths: Sequence[Path]) -> str:
             empty.append(table.title)
             continue
         html += f"<h3>{escape(table.title)}</h3>\n<p>{escape(table.about)}</p>\n"
-        html += _how_made(printed)
+        html += how_made(printed.rename(columns={SYSTEM: "system"}))
         blocks = blocks_of(table)
         for place, rows in printed.groupby(blocks, sort=False):
             values = dict(zip(blocks, map(str, place), strict=True))
@@ -59,17 +59,23 @@ def printed_tables(paths: Sequence[Path]) -> str:
     return html
 
 
-def _how_made(printed: pd.DataFrame) -> str:
-    """List the systems by what they learnt from and how, and then how they decode."""
-    systems = printed[[SYSTEM, *BUDGET]].drop_duplicates()
+def how_made(rows: pd.DataFrame) -> str:
+    """List systems by what they learnt from and how, and then how they decode.
+
+    Parameters
+    ----------
+    rows : DataFrame of str
+        ``system`` and `openecg.tabulate.BUDGET`, empty where nothing is known or learnt.
+    """
+    systems = rows[["system", *BUDGET]].drop_duplicates()
     systems = systems[systems[DECODING] != ""]
     trained = systems[systems["trained_on"] != ""]
     lines = [
-        (own[SYSTEM], TRAINED.format(**dict(zip(BUDGET, made, strict=False))))
+        (own["system"], TRAINED.format(**dict(zip(BUDGET, made, strict=False))))
         for made, own in trained.groupby(BUDGET[:-1], sort=False)
     ]
     lines += [
-        (own[SYSTEM], f"decoding {decoding}")
+        (own["system"], f"decoding {decoding}")
         for decoding, own in systems.groupby(DECODING, sort=False)
     ]
     items = "".join(f"<li>{escape(', '.join(names))}: {escape(how)}</li>" for names, how in lines)

@@ -440,11 +440,20 @@ def list_windows(paths: list[Path]) -> Listed:
     rows = pa.concat_tables([read_keys(path, columns) for path in paths]).to_pandas()
     lengths = rows[["fs_hz", "label_ms"]].drop_duplicates()
     if lengths.shape[0] != 1:
-        raise DataError(f"{paths[0]} and others: labels or rates differ between windows")
+        found = "; ".join(
+            f"{label_ms:g} ms at {fs_hz:g} Hz"
+            for fs_hz, label_ms in lengths.itertuples(index=False, name=None)
+        )
+        raise DataError(f"{paths[0]} and others: labels or rates differ between windows: {found}")
     number = rows.groupby(KEYS, sort=False).ngroup().to_numpy().astype(np.int64)
     copies = np.bincount(number)
     if (copies != copies[0]).any():
-        raise DataError(f"{paths[0]} and others: a window is in {copies.min()} to {copies.max()}")
+        odd = rows.loc[int(np.flatnonzero(number == copies.argmin())[0])]
+        strip = "{dataset} record {record_id} lead {lead} window {window}".format(**odd)
+        raise DataError(
+            f"{paths[0]} and others: {strip} is there {copies.min()} times, others up to "
+            f"{copies.max()} times"
+        )
     first = ~pd.Series(number).duplicated().to_numpy()
     return Listed(
         paths=paths,
@@ -503,6 +512,9 @@ def rows_in_shards(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.int
     index = pd.MultiIndex.from_frame(both[KEYS])
     at = index.get_indexer(pd.MultiIndex.from_frame(rows[KEYS]))
     if (at < 0).any():
-        raise DataError(f"{shards[0]} and others: {rows[KEYS].loc[at < 0].iloc[0].tolist()} lacks")
+        strip = "{dataset} record {record_id} lead {lead} window {window}".format(
+            **rows[KEYS].loc[at < 0].iloc[0]
+        )
+        raise DataError(f"{shards[0].parent}: {strip} is predicted, but not in the shards")
     own: npt.NDArray[np.int64] = both["row"].to_numpy()[at]
     return own

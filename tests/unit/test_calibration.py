@@ -129,7 +129,7 @@ def test_seeds_are_pooled_and_an_ensemble_is_their_mean(tmp_path: Path) -> None:
 
 def test_windows_without_a_shard_are_refused(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
-    with pytest.raises(DataError, match="lacks") as caught:
+    with pytest.raises(DataError, match="is predicted, but not in the shards") as caught:
         calibrated(tmp_path, shards[:6], said(shards))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "calibration.tsv").exists()

@@ -135,9 +135,29 @@ def test_data_sets_of_one_zip_have_the_same_records_held_out(
     check_config(config, SCHEMA)
 
 
+def test_one_overlay_runs_every_setting() -> None:
+    config = deepcopy(DEFAULT)
+    update_config(config, load_configfile(str(ROOT / "configs" / "published.yaml")))
+    trained = {system.partition("+")[0] for system in config["train"]}
+    simulated = {name for name in config["settings"] if name.endswith("_simulated")}
+    assert trained == set(config["settings"]) - simulated - {"combined"}
+
+
 def test_a_run_whose_data_are_all_to_train_on_is_refused() -> None:
     config = deepcopy(DEFAULT) | {"datasets": ["qtdb_sliding"]}
     with pytest.raises(ConfigError, match="none that is scored"):
+        check_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize("key", ["cross_validation", "tuning"])
+def test_folds_of_data_that_are_not_scored_are_refused(key: str) -> None:
+    config = deepcopy(DEFAULT)
+    config["datasets"] = ["simulated_ludb", "simulated_qtdb"]
+    config["train"] = []
+    config[key]["systems"] = ["F_simulated"]
+    check_config(config, SCHEMA)
+    config["specs"]["simulated_ludb"]["scored"] = False
+    with pytest.raises(ConfigError, match="'F_simulated' learns from simulated_ludb, and no data"):
         check_config(config, SCHEMA)
 
 

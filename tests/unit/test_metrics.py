@@ -45,15 +45,18 @@ def test_a_perfect_prediction_scores_one_in_every_row(tmp_path: Path) -> None:
     assert (
         " ".join(frames.columns)
         == "system seed dataset split protocol lead_group record_group wave"
-        " f1 f1_lo f1_hi f1_min f1_max sensitivity ppv"
+        " f1 f1_lo f1_hi f1_min f1_max sensitivity sensitivity_lo sensitivity_hi sensitivity_min"
+        " sensitivity_max ppv ppv_lo ppv_hi ppv_min ppv_max"
         " tp fp fn n_records n_sequences n_seeds bootstrap"
     )
     assert (
         " ".join(boundaries.columns)
         == "system seed dataset split protocol tolerance lead_group record_group boundary"
         " tolerance_ms f1 f1_lo f1_hi f1_min f1_max sensitivity sensitivity_lo sensitivity_hi"
-        " ppv ppv_lo ppv_hi mean_ms mean_ms_lo mean_ms_hi sd_ms sd_ms_lo sd_ms_hi median_ms p95_ms"
-        " false_per_10_s false_per_10_s_lo false_per_10_s_hi n_true n_pred n_hits n_boundaries"
+        " sensitivity_min sensitivity_max ppv ppv_lo ppv_hi ppv_min ppv_max mean_ms mean_ms_lo"
+        " mean_ms_hi mean_ms_min mean_ms_max sd_ms sd_ms_lo sd_ms_hi sd_ms_min sd_ms_max median_ms"
+        " p95_ms false_per_10_s false_per_10_s_lo false_per_10_s_hi false_per_10_s_min"
+        " false_per_10_s_max n_true n_pred n_hits n_boundaries"
         " n_records n_sequences n_seeds bootstrap"
     )
     for table in (frames, boundaries):
@@ -69,7 +72,7 @@ def test_a_perfect_prediction_scores_one_in_every_row(tmp_path: Path) -> None:
     assert list(frames["protocol"].unique()) == list(FRAME_PROTOCOLS)
     assert list(boundaries["protocol"].unique()) == list(PROTOCOLS)
     assert len(frames) == 2 * 6 * 4
-    assert len(boundaries) == 3 * 2 * 6 * 7
+    assert len(boundaries) == len(PROTOCOLS) * 2 * 6 * 7
     assert (boundaries["false_per_10_s"].dropna() == 0).all()
     macro = one(
         boundaries,
@@ -287,6 +290,7 @@ def test_seeds_get_rows_of_their_own_and_one_of_their_mean(tmp_path: Path) -> No
         assert mean["f1"] == pytest.approx((low["f1"] + high["f1"]) / 2)
         assert (mean["f1_min"], mean["f1_max"]) == (low["f1"], high["f1"])
         assert mean["sensitivity"] == pytest.approx((1 / 3 + 2 / 3) / 2)
+        assert (mean["sensitivity_min"], mean["sensitivity_max"]) == pytest.approx((1 / 3, 2 / 3))
         assert mean["f1_lo"] < mean["f1"] < mean["f1_hi"]
         assert list(table.groupby("seed")["n_seeds"].unique().loc[["2", "10", "mean"]]) == (
             [[1], [1], [2]]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from openecg.bootstrap import rates
 from openecg.score import (
     ANNOTATED_SPAN,
+    EDGE_FILTERED,
     FRAME_PROTOCOLS,
     FULL_WINDOW,
     PROTOCOLS,
@@ -167,6 +168,25 @@ def test_the_protocols_differ_outside_the_span_only() -> None:
     assert counts("QRS_on", truth, predicted, FULL_WINDOW, span) == [2, 3, 0]
     # 1990 lies outside but matches, 2500 is wrong
     assert counts("QRS_on", truth, predicted, ANNOTATED_SPAN, span) == [2, 1, 0]
+    assert counts("QRS_on", truth, predicted, EDGE_FILTERED, span) == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("at", "edge_filtered", "unexcused"),
+    [
+        (1899, [0, 0, 1], [1, 0, 0]),
+        (1900, [1, 0, 0], [1, 0, 0]),
+        (3180, [0, 1, 1], [0, 0, 1]),
+        (3181, [0, 0, 1], [0, 0, 1]),
+    ],
+)
+def test_edges_are_filtered_100_ms_beyond_the_span(
+    at: float, edge_filtered: list[int], unexcused: list[int]
+) -> None:
+    truth, found, span = onsets(QRS, 2000), onsets(QRS, at), (2000, 3080)
+    for protocol, wanted in ((EDGE_FILTERED, edge_filtered), (UNEXCUSED, unexcused)):
+        got = counts("QRS_on", truth, found, protocol, span, tolerance_ms=150)
+        assert got == wanted, protocol
 
 
 @pytest.mark.parametrize(("at", "false"), [(1999.9, 0), (2000, 1), (3080, 1), (3080.1, 0)])
