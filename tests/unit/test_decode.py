@@ -142,7 +142,7 @@ def test_options_that_look_at_signals_or_offsets_change_boundaries(tmp_path: Pat
         (
             [rows_of(), rows_of(leads=1)],
             {},
-            "lead V2 window 0 is there 1 times, others up to 2 times",
+            "lead V2 window 0 is there 1 times, others up to 2",
         ),
         ([rows_of(), rows_of(label_ms=20.0)], {}, "labels or rates differ"),
         ([rows_of(label_ms=3.0)], {}, "labels of 3 ms do not fill frames of 20 ms"),
