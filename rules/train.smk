@@ -4,6 +4,7 @@ rule write_setting:
         path="results/settings/{setting}.yaml",
     log:
         "results/logs/write_setting/{setting}.log",
+    priority: 1  # trainings wait for it
     localrule: True
     conda:
         "../envs/openecg.yaml"
