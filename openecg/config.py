@@ -12,7 +12,7 @@ import yaml
 
 from openecg.datasets import LAYOUTS, SIMULATED
 from openecg.errors import ConfigError
-from openecg.stage2.decoding import Decoding, resolve_decoding
+from openecg.stage2.decoding import NO_OFFSETS, Decoding, resolve_decoding
 from openecg.stage2.settings import Setting, decoding_name, resolve_setting
 from openecg.windows import WindowRule
 
@@ -166,6 +166,13 @@ def _check_systems(key: str, config: dict[str, Any], models: dict[str, Any]) -> 
             raise ConfigError(f"config, settings.{setting}.decoding: unknown decoding {known}")
         if decoding == own:
             raise ConfigError(f"config, {key}: {system!r} is decoded as {setting!r} is anyway")
+        how = resolve_decoding(config["decodings"], decoding or own)
+        model = resolve_setting(config["settings"], setting)["model"]
+        if how["offsets"] != NO_OFFSETS and not model.get("offsets"):
+            raise ConfigError(
+                f"config, {key}: {system!r}: decoding {decoding or own!r} needs offsets, and the "
+                f"model of {setting!r} gives none"
+            )
 
 
 def _check_scored(key: str, config: dict[str, Any]) -> None:

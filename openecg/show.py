@@ -22,6 +22,7 @@ from openecg.files import read_parquet, read_tsv
 from openecg.made import NOTE, note_of
 from openecg.parquet_text import kind_of, record_lines, table_lines
 from openecg.table_text import GAP, aligned, cut, cut_left, metric_table, wrapped
+from openecg.tabulate import BUDGET, SYSTEM, systems_made
 
 PIPE_WIDTH = 80
 LEAST_WIDTH = 40
@@ -241,7 +242,16 @@ def _table(path: Path, where: list[str], most: int, width: int) -> tuple[str, li
         frame = _rows_where(path, frame, condition)
     if where:
         title += f"; {len(frame)} with {' and '.join(where)}"
-    return title, metric_table(frame, width=width, most_rows=most)
+    if not {SYSTEM, *BUDGET} <= set(frame):
+        return title, metric_table(frame, width=width, most_rows=most)
+    made = frame[[SYSTEM, *BUDGET]].map(_plain)
+    lines = [
+        line
+        for names, how in systems_made(made)
+        for line in wrapped(f"{', '.join(names)}: {how}", width, GAP)
+    ]
+    table = metric_table(frame.drop(columns=BUDGET), width=width, most_rows=most)
+    return title, [*lines, *([""] if lines else []), *table]
 
 
 def _rows_where(path: Path, frame: pd.DataFrame, condition: str) -> pd.DataFrame:
@@ -261,6 +271,13 @@ def _rows_where(path: Path, frame: pd.DataFrame, condition: str) -> pd.DataFrame
         near = difflib.get_close_matches(value, there, n=5, cutoff=0) if len(there) > 5 else there
         raise DataError(f"{path}: no row where {condition}; there are {', '.join(near)}")
     return kept
+
+
+def _plain(value: Any) -> str:
+    """Write a cell; whole numbers, which gaps make floats, without decimals."""
+    if pd.isna(value):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _is_float(text: str) -> bool:

@@ -13,6 +13,7 @@ NONE = "-"  # where a table holds nothing
 LO, HI = "_lo", "_hi"
 KNOWN, SOURCE, TAG = "known", "source", "tag"  # a published number is never without the others
 NUMBERED_KEYS = ("fs_hz", "fold", "window", "epoch")  # numbers that tell rows apart
+PRINTED = r"[-+]?\d+\.\d+\b.*"  # a figure that is text already, such as 0.91 [0.90, 0.92]
 LONGEST_CELL = 28  # characters of text; longer keys become headings, other text is cut
 
 
@@ -85,8 +86,7 @@ def metric_table(frame: pd.DataFrame, *, width: int, most_rows: int) -> list[str
         Lines of at most ``width`` characters.
     """
     frame = frame.rename(columns=str)
-    numeric = [name for name in map(str, frame) if _is_number(frame[name])]
-    numeric = [name for name in numeric if frame[name].notna().any()]
+    numeric = [name for name in map(str, frame) if _is_figure(frame[name])]
     text, sources = _texts(frame)
     same = _same_columns(frame, list(map(str, text)))
     lines = _said_once(text, same, width)
@@ -109,6 +109,13 @@ def metric_table(frame: pd.DataFrame, *, width: int, most_rows: int) -> list[str
 
 def _is_number(values: "pd.Series[Any]") -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def _is_figure(values: "pd.Series[Any]") -> bool:
+    filled = values.dropna()
+    if _is_number(values):
+        return bool(filled.size)
+    return bool(filled.size and filled.astype(str).str.fullmatch(PRINTED).all())
 
 
 def _same_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -27,6 +27,8 @@ SYSTEM = "system"
 DECODING = "decoding"
 BUDGET = ["trained_on", "training", "selection", "epochs", "batch_size", "parameters", DECODING]
 NO_SEED = "none"
+TRAINED = "learnt from {trained_on}; training {training}; {selection}; epochs {epochs}, "
+TRAINED += "batches of {batch_size}; {parameters} parameters"
 RESTS_ON = ["records", "seeds", "interval"]
 NOT_SHOWN = (TUNING, TRAIN)
 NOTHING = r"(?!)"
@@ -55,6 +57,33 @@ def write_table(*, numbers: Path, name: str, table: Path) -> None:
     printed = lay_out(TABLES[name], read_numbers(numbers))
     write_tsv(printed, table)
     log.info("%s: %d rows, %d columns", table, *printed.shape)
+
+
+def systems_made(rows: pd.DataFrame) -> list[tuple[list[str], str]]:
+    """Say what systems learnt from and how, and then how they decode.
+
+    Parameters
+    ----------
+    rows : DataFrame of str
+        ``system`` and ``BUDGET``, empty where nothing is known or learnt.
+
+    Returns
+    -------
+    list of (list of str, str)
+        Systems that are made alike, and how.
+    """
+    systems = rows[["system", *BUDGET]].drop_duplicates()
+    systems = systems[systems[DECODING] != ""]
+    trained = systems[systems["trained_on"] != ""]
+    found = [
+        (list(own["system"]), TRAINED.format(**dict(zip(BUDGET, made, strict=False))))
+        for made, own in trained.groupby(BUDGET[:-1], sort=False)
+    ]
+    found += [
+        (list(own["system"]), f"decoding {decoding}")
+        for decoding, own in systems.groupby(DECODING, sort=False)
+    ]
+    return found
 
 
 def read_table(path: Path) -> pd.DataFrame:

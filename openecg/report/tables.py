@@ -10,7 +10,6 @@ from openecg.report.parts import NONE, html_table
 from openecg.table_list import TABLES, Table
 from openecg.tabulate import (
     BUDGET,
-    DECODING,
     KNOWN,
     NO_SEED,
     RESTS_ON,
@@ -19,11 +18,10 @@ from openecg.tabulate import (
     SYSTEM,
     blocks_of,
     read_table,
+    systems_made,
 )
 
 PLACES = {"dataset": "{}", "split": "{} split", "protocol": "protocol {}"}  # the head of a block
-TRAINED = "learnt from {trained_on}; training {training}; {selection}; {epochs} epochs, "
-TRAINED += "batches of {batch_size}; {parameters} parameters"
 
 
 def printed_tables(paths: Sequence[Path]) -> str:
@@ -55,7 +53,7 @@ def printed_tables(paths: Sequence[Path]) -> str:
             html += f"<h4>{escape(', '.join(head))}</h4>\n"
             html += _block(table, values, rows.drop(columns=blocks))
     if empty:
-        html += f"<p>Without numbers in this run: {escape(', '.join(empty))}.</p>\n"
+        html += f"<p>Without numbers in this run: {escape('; '.join(empty))}.</p>\n"
     return html
 
 
@@ -67,18 +65,9 @@ def how_made(rows: pd.DataFrame) -> str:
     rows : DataFrame of str
         ``system`` and `openecg.tabulate.BUDGET`, empty where nothing is known or learnt.
     """
-    systems = rows[["system", *BUDGET]].drop_duplicates()
-    systems = systems[systems[DECODING] != ""]
-    trained = systems[systems["trained_on"] != ""]
-    lines = [
-        (own["system"], TRAINED.format(**dict(zip(BUDGET, made, strict=False))))
-        for made, own in trained.groupby(BUDGET[:-1], sort=False)
-    ]
-    lines += [
-        (own["system"], f"decoding {decoding}")
-        for decoding, own in systems.groupby(DECODING, sort=False)
-    ]
-    items = "".join(f"<li>{escape(', '.join(names))}: {escape(how)}</li>" for names, how in lines)
+    items = "".join(
+        f"<li>{escape(', '.join(names))}: {escape(how)}</li>" for names, how in systems_made(rows)
+    )
     return f'<ul class="about">{items}</ul>\n' if items else ""
 
 

@@ -149,6 +149,12 @@ def test_a_run_whose_data_are_all_to_train_on_is_refused() -> None:
         check_config(config, SCHEMA)
 
 
+def test_a_decoding_with_offsets_needs_a_model_that_gives_them() -> None:
+    config = deepcopy(DEFAULT) | {"train": ["F_simulated+offsets"]}
+    with pytest.raises(ConfigError, match="needs offsets, and the model of 'F_simulated' gives no"):
+        check_config(config, SCHEMA)
+
+
 @pytest.mark.parametrize("key", ["cross_validation", "tuning"])
 def test_folds_of_data_that_are_not_scored_are_refused(key: str) -> None:
     config = deepcopy(DEFAULT)

@@ -294,7 +294,7 @@ def test_every_table_of_scores_says_what_it_rests_on(page: str) -> None:
     for title, table in zip(titles, re.split("<h3>", section)[1:], strict=True):
         how = re.search(r'<ul class="about">(.*?)</ul>', table, re.S)
         assert how is not None, title
-        made = "learnt from ludb; training masked; last epoch; 50 epochs, batches of 64; "
+        made = "learnt from ludb; training masked; last epoch; epochs 50, batches of 64; "
         assert f"C_unmasked+original, C_unmasked: {made}10000 parameters" in how[1]
         assert "C_unmasked+original: decoding min_run_ms 60, original" in how[1]
         for block in re.split("<h4>", table)[1:]:
