@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 PERCENT = (2.5, 97.5)
+ESTIMATE_ENDS = ("", "_lo", "_hi", "_min", "_max")  # of the columns of `estimated`
 MOST_WITHOUT = 0.05  # share of resamples without a value
 
 Floats = npt.NDArray[np.float64]
@@ -126,23 +127,28 @@ def ratio(parts: Floats) -> Floats:
     return quotient
 
 
-def extremes(values: Floats) -> tuple[Floats, Floats]:
-    """Least and largest of the seeds, for the row of their mean.
+def estimated(name: str, values: Floats) -> dict[str, Floats]:
+    """Lay out an estimate as columns.
 
     Parameters
     ----------
-    values : ndarray of shape (n_rows, ...), dtype float64
-        Of one seed, or of several and last their mean.
+    name : str
+        What is estimated.
+    values : ndarray of shape (n_rows, 3, ...), dtype float64
+        Value and limits, as of `estimate`: of one seed, or of several and last their mean.
 
     Returns
     -------
-    least, largest : ndarray of the same shape
-        NaN but in the last row, and of one seed there too.
+    dict
+        By ``name`` with each of ``ESTIMATE_ENDS``, an array of shape (n_rows, ...). The least and
+        the largest of the seeds stand in the row of their mean, and are NaN elsewhere.
     """
-    least, largest = np.full_like(values, np.nan), np.full_like(values, np.nan)
-    if len(values) > 1:
-        least[-1], largest[-1] = values[:-1].min(axis=0), values[:-1].max(axis=0)
-    return least, largest
+    of_seeds = values[:-1, 0]
+    least, largest = np.full_like(values[:, 0], np.nan), np.full_like(values[:, 0], np.nan)
+    if len(of_seeds):
+        least[-1], largest[-1] = of_seeds.min(axis=0), of_seeds.max(axis=0)
+    columns = [*np.moveaxis(values, 1, 0), least, largest]
+    return {f"{name}{end}": column for end, column in zip(ESTIMATE_ENDS, columns, strict=True)}
 
 
 def resampled(sums: Floats, statistic: Statistic, weights: Floats) -> Floats:

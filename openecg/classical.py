@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from openecg.bootstrap import draw_records, estimate, extremes, ratio
+from openecg.bootstrap import ESTIMATE_ENDS, draw_records, estimate, estimated, ratio
 from openecg.errors import DataError
 from openecg.files import write_tsv
 from openecg.groups import ALL, group_strips
@@ -21,10 +21,9 @@ PROTOCOL = "better_lead_record_averaged"
 LEAD_GROUP = "better"
 LEAST_POINTS = 2  # of a record, for a standard deviation
 FIGURES = ("mean_ms", "sd_ms", "sensitivity")
-ENDS = ("", "_lo", "_hi", "_min", "_max")  # of an estimate
 COLUMNS = [
     *(*SYSTEM, "protocol", "tolerance", "lead_group", "record_group", "boundary"),
-    *(f"{name}{end}" for name in FIGURES for end in ENDS),
+    *(f"{name}{end}" for name in FIGURES for end in ESTIMATE_ENDS),
     *("n_records", "n_seeds", "bootstrap"),
 ]
 
@@ -103,9 +102,8 @@ def tabulate_classical(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.D
         rows = index.to_frame(index=False).assign(record_group=group.record_group)
         for i, name in enumerate(FIGURES):
             values = estimate(own[..., i, :], ratio, weights)
-            estimated = [*np.moveaxis(values, 1, 0), *extremes(values[:, 0])]
-            for end, value in zip(ENDS, estimated, strict=True):
-                rows[name + end] = value.ravel()
+            for column, value in estimated(name, values).items():
+                rows[column] = value.ravel()
         n_records = own[..., 0, 1].sum(axis=1)
         if len(seeds) > 1:
             n_records = np.concatenate([n_records, n_records.max(axis=0)[None]])

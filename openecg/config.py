@@ -175,10 +175,16 @@ def _check_systems(key: str, config: dict[str, Any], models: dict[str, Any]) -> 
             )
 
 
+def source_name(dataset: str, spec: dict[str, Any]) -> str:
+    """Name what a data set is read from; data sets of one zip share their records."""
+    name: str = spec.get("zip", {}).get("name", dataset)
+    return name
+
+
 def _check_scored(key: str, config: dict[str, Any]) -> None:
     """Refuse to train models that would be scored on their own data, none of which is scored."""
     specs = {name: config["specs"][name] for name in config["datasets"]}
-    source = {name: spec.get("zip", {}).get("name", name) for name, spec in specs.items()}
+    source = {name: source_name(name, spec) for name, spec in specs.items()}
     scored = {source[name] for name, spec in specs.items() if spec.get("scored", True)}
     for system in reduce(getitem, key.split("."), config):
         setting = resolve_setting(config["settings"], system.partition("+")[0])

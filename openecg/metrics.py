@@ -12,7 +12,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from openecg.blocks import blocks
-from openecg.bootstrap import draw_records, estimate, extremes, mean_and_sd, rates_of, ratio
+from openecg.bootstrap import (
+    ESTIMATE_ENDS,
+    draw_records,
+    estimate,
+    estimated,
+    mean_and_sd,
+    rates_of,
+    ratio,
+)
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_tsv
 from openecg.groups import Group, group_strips
@@ -42,18 +50,17 @@ log = logging.getLogger(__name__)
 
 DENSITY_MS = 10_000.0  # false positives are given per so much annotated time
 RATES = ("f1", "sensitivity", "ppv")
-ENDS = ("", "_lo", "_hi", "_min", "_max")  # of an estimate
 FRAME_ROWS = (*KINDS.values(), "mean_wave")
 FRAME_COLUMNS = [
     *("protocol", "lead_group", "record_group", "wave"),
-    *(f"{rate}{end}" for rate in RATES for end in ENDS),
+    *(f"{rate}{end}" for rate in RATES for end in ESTIMATE_ENDS),
     *("tp", "fp", "fn", "n_records", "n_sequences", "n_seeds", "bootstrap"),
 ]
 BOUNDARY_ROWS = (*BOUNDARIES, "macro")
 BOUNDARY_COLUMNS = [
     *("protocol", "tolerance", "lead_group", "record_group", "boundary", "tolerance_ms"),
-    *(f"{name}{end}" for name in (*RATES, "mean_ms", "sd_ms") for end in ENDS),
-    *("median_ms", "p95_ms", *(f"false_per_10_s{end}" for end in ENDS)),
+    *(f"{name}{end}" for name in (*RATES, "mean_ms", "sd_ms") for end in ESTIMATE_ENDS),
+    *("median_ms", "p95_ms", *(f"false_per_10_s{end}" for end in ESTIMATE_ENDS)),
     *("n_true", "n_pred", "n_hits", "n_boundaries"),
     *("n_records", "n_sequences", "n_seeds", "bootstrap"),
 ]
@@ -152,7 +159,7 @@ def tabulate_frames(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.Data
         hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
         found = {"tp": hits, "fp": false, "fn": misses}
         for rate, value in zip(RATES, np.moveaxis(values, -1, 0), strict=True):
-            found |= _estimated(rate, value)
+            found |= estimated(rate, value)
         columns.append(found)
     rows = _table(split, groups, columns, protocol=FRAME_PROTOCOLS, wave=FRAME_ROWS)
     return rows.assign(bootstrap=bootstrap)[[*SYSTEM, *FRAME_COLUMNS]]
@@ -191,12 +198,12 @@ def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.
         weights = draw(counts.shape[1])
         found = _rate_columns(counts, weights)
         mean_ms, sd_ms = np.moveaxis(estimate(moments, mean_and_sd, weights), -1, 0)
-        found |= _estimated("mean_ms", _of_all_protocols(mean_ms))
-        found |= _estimated("sd_ms", _of_all_protocols(sd_ms))
+        found |= estimated("mean_ms", _of_all_protocols(mean_ms))
+        found |= estimated("sd_ms", _of_all_protocols(sd_ms))
         median_ms, p95_ms = np.moveaxis(_with_mean(scored.spread_ms(group.strips)), -1, 0)
         found |= {"median_ms": _of_all_protocols(median_ms), "p95_ms": _of_all_protocols(p95_ms)}
         densities = estimate(density, ratio, weights)
-        columns.append(found | _estimated("false_per_10_s", _with_macro(densities)))
+        columns.append(found | estimated("false_per_10_s", _with_macro(densities)))
     rows = _table(
         split,
         groups,
@@ -256,7 +263,7 @@ def _rate_columns(sums: Floats, weights: Floats) -> dict[str, Floats]:
     values = estimate(sums, rates_of(sums), weights)
     columns: dict[str, Floats] = {}
     for rate, value in zip(RATES, np.moveaxis(values, -1, 0), strict=True):
-        columns |= _estimated(rate, value)
+        columns |= estimated(rate, value)
     hits, false, misses = np.moveaxis(_totals(sums), -1, 0)
     true = np.broadcast_to((hits + misses)[:1], hits.shape)  # of the seeds' mean too
     n_boundaries = (true > 0).astype(np.int64)
@@ -509,12 +516,6 @@ def _of_all_protocols(values: Floats) -> Floats:
     """Repeat figures (..., tolerance, boundary) that do not depend on the protocol."""
     every = np.stack([values] * len(PROTOCOLS), axis=-3)
     return _with_macro(every)
-
-
-def _estimated(name: str, values: Floats) -> dict[str, Floats]:
-    """Name the value and the limits of an estimate (axis 1), and its extremes over the seeds."""
-    columns = [*np.moveaxis(values, 1, 0), *extremes(values[:, 0])]
-    return {f"{name}{end}": column for end, column in zip(ENDS, columns, strict=True)}
 
 
 def _table(

@@ -1,5 +1,7 @@
 """The form in which every system, NeuroKit or model, writes what it found."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 PREDICTION_SCHEMA = pa.schema(
@@ -17,3 +19,9 @@ PREDICTION_SCHEMA = pa.schema(
         ("off_ms", pa.list_(pa.float64())),
     ]
 )
+
+
+def strip_name(key: Iterable[object]) -> str:
+    """Name a strip for messages, by its data set, record, lead and window."""
+    dataset, record_id, lead, window = key
+    return f"{dataset} record {record_id} lead {lead} window {window}"

@@ -1,7 +1,7 @@
 """Predictions of all seeds of one system, joined with the marks they are scored against."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow as pa
 from openecg.blocks import blocks
 from openecg.errors import DataError
 from openecg.files import ParquetRows, read_keys
+from openecg.predictions import strip_name
 from openecg.score import StripWaves
 from openecg.selection import ALL, TUNING
 from openecg.splits import TRAIN
@@ -241,7 +242,7 @@ def read_scored_split(
                 more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
                 but = ", but not predicted" if one is side else ""
                 where = f"{place}{shards[0].parent}{but}"
-                raise DataError(f"{path}: {_name(alone[0])}{more} {text} {where}")
+                raise DataError(f"{path}: {strip_name(alone[0])}{more} {text} {where}")
         found_rows.append(own.get_indexer(order).astype(np.int64))
     in_order = side.get_indexer(order)
     return ScoredSplit(
@@ -316,14 +317,9 @@ def _index(keys: pd.DataFrame, path: Path) -> pd.MultiIndex:
     """Give the keys of the strips, each of which may be there once."""
     index = pd.MultiIndex.from_frame(keys)
     if index.has_duplicates:
-        strip = _name(index[index.duplicated()][0])
+        strip = strip_name(index[index.duplicated()][0])
         raise DataError(f"{path}: {strip} is there twice; allowed is one row per strip")
     return index
-
-
-def _name(key: Iterable[object]) -> str:
-    dataset, record_id, lead, window = key
-    return f"{dataset} record {record_id} lead {lead} window {window}"
 
 
 def _flat(table: pa.Table, column: str) -> tuple[npt.NDArray[np.generic], Rows]:
@@ -339,7 +335,7 @@ def _frames(table: pa.Table, column: str, path: Path) -> npt.NDArray[np.uint8]:
     if odd.size:
         strip = table.select(KEYS).slice(odd[0], 1).to_pylist()[0]
         raise DataError(
-            f"{path}: {_name(strip.values())} has {lengths[odd[0]]} {column}, "
+            f"{path}: {strip_name(strip.values())} has {lengths[odd[0]]} {column}, "
             f"other strips have {lengths[0]}"
         )
     return values.reshape(len(lengths), -1).astype(np.uint8)
@@ -359,7 +355,7 @@ def _strip_waves(table: pa.Table, path: Path) -> StripWaves:
         if odd.size:
             key = table.select(KEYS).slice(odd[0], 1).to_pylist()[0]
             raise DataError(
-                f"{path}: {_name(key.values())} has {lengths[odd[0]]} waves "
+                f"{path}: {strip_name(key.values())} has {lengths[odd[0]]} waves "
                 f"but {n_values[odd[0]]} values of {column}"
             )
         times[column] = values.astype(np.float64)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from openecg.archive import zip_stamp
 from openecg.comparison import differences, reference_of
-from openecg.config import check_config
+from openecg.config import check_config, source_name
 from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
 from openecg.head import check_disk, hold
@@ -466,7 +466,7 @@ def collected():
 
 def source_of(dataset):
     """What a data set is read from; data sets of one zip share their records."""
-    return SPECS[dataset].get("zip", {}).get("name", dataset)
+    return source_name(dataset, SPECS[dataset])
 
 
 def one_per_zip(layout):

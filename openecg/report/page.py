@@ -126,9 +126,9 @@ published by the authors of openecg, [ours] measured for this project, [P] read 
 source, [S] in a secondary one, [C] computed from public annotations, [M] from memory and
 unverified. They belong to real records, so they never stand beside data sets whose name starts with
 <code>{simulated}</code>. They stand beside what is made alike, not made the same: like those named
-<code>_unmasked</code> here the published settings learnt from all frames, but
-their training was stopped, and mostly their epoch picked, by the very validation records that they
-are reported on, where <code>_unmasked</code> keeps the last of 50; v1.1 of openecg had up to 100.
+<code>_unmasked</code> here the published settings learnt from all frames, but their training was
+stopped, and mostly their epoch picked, by the very validation records that they are reported on,
+where <code>_unmasked</code> keeps the last of 50; v1.1 of openecg had up to 100.
 The cleanings of openecg 0.1.0 (decodings <code>original</code>, <code>shift</code>,
 <code>trim</code>) were chosen on the validation records too. The published NeuroKit rows had the
 spike detector of <code>nk_original</code>.</dd>

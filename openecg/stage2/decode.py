@@ -16,7 +16,7 @@ from openecg.blocks import blocks
 from openecg.errors import DataError
 from openecg.files import ParquetRows, parquet_writer, read_keys
 from openecg.grouped import first_row
-from openecg.predictions import PREDICTION_SCHEMA
+from openecg.predictions import PREDICTION_SCHEMA, strip_name
 from openecg.stage2.decoders import (
     apply_offsets,
     clean_frames,
@@ -449,10 +449,9 @@ def list_windows(paths: list[Path]) -> Listed:
     copies = np.bincount(number)
     if (copies != copies[0]).any():
         odd = rows.loc[int(np.flatnonzero(number == copies.argmin())[0])]
-        strip = "{dataset} record {record_id} lead {lead} window {window}".format(**odd)
         raise DataError(
-            f"{paths[0]} and others: {strip} is there {copies.min()} times, others up to "
-            f"{copies.max()} times"
+            f"{paths[0]} and others: {strip_name(odd[KEYS])} is there {copies.min()} times, "
+            f"others up to {copies.max()} times"
         )
     first = ~pd.Series(number).duplicated().to_numpy()
     return Listed(
@@ -512,9 +511,7 @@ def rows_in_shards(shards: list[Path], rows: pd.DataFrame) -> npt.NDArray[np.int
     index = pd.MultiIndex.from_frame(both[KEYS])
     at = index.get_indexer(pd.MultiIndex.from_frame(rows[KEYS]))
     if (at < 0).any():
-        strip = "{dataset} record {record_id} lead {lead} window {window}".format(
-            **rows[KEYS].loc[at < 0].iloc[0]
-        )
+        strip = strip_name(rows[KEYS].loc[at < 0].iloc[0])
         raise DataError(f"{shards[0].parent}: {strip} is predicted, but not in the shards")
     own: npt.NDArray[np.int64] = both["row"].to_numpy()[at]
     return own

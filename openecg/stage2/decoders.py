@@ -278,9 +278,8 @@ def apply_offsets(
     frame_ms, fs_hz : float
         Length of a frame in ms and sampling rate in Hz.
     double_counted_offs : bool
-        Add the offset of an off to the off itself, at the end of its frame, instead of to the
-        start of the frame. An error of the original, 16 ms at 250 Hz (functional spec 9.6); only
-        to reproduce published rows.
+        Add the offset of an off to the last sample of its frame, instead of to the first. An error
+        of the original, 16 ms at 250 Hz (functional spec 9.6); only to reproduce published rows.
 
     Returns
     -------
@@ -291,7 +290,9 @@ def apply_offsets(
     frame_of_on = (on_ms // frame_ms).astype(np.int64)
     frame_of_off = (off_ms // frame_ms).astype(np.int64)
     ahead_ms = offsets.astype(np.float64) * (1000.0 / fs_hz)
-    origin_ms = off_ms if double_counted_offs else frame_of_off * float(frame_ms)
+    origin_ms = frame_of_off * float(frame_ms)
+    if double_counted_offs:
+        origin_ms += frame_ms - 1000.0 / fs_hz
     return _moved(
         (on_ms, off_ms),
         (

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from openecg.stage2.conv_transformer import build
-from openecg.stage2.encoder import Dropout, EncoderLayer
+from openecg.stage2.encoder import Dropout, EncoderLayer, attention
 
 MODEL = {
     **{"d_model": 64, "layers": 4, "heads": 4},
@@ -16,6 +16,16 @@ def test_2500_samples_give_500_frames_of_four_classes() -> None:
     out = network(torch.randn(2, 3, 2500), torch.zeros(2, 3, dtype=torch.int64))
     assert out.logits.shape == (2, 3, 500, 4)
     assert out.offsets is None
+
+
+def test_attention_computes_in_float32_on_the_cpu_whatever_the_rest_does() -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 50, 16).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = attention(q, k, v)
+    assert seen.dtype == torch.float32
+    wanted = torch.softmax(q.double() @ k.double().mT / 4, dim=-1) @ v.double()
+    torch.testing.assert_close(seen.double(), wanted, rtol=0, atol=1e-5)
 
 
 def test_the_encoder_layer_computes_what_the_one_of_torch_does() -> None:

@@ -212,6 +212,13 @@ def test_offs_are_late_by_a_frame_less_a_sample_if_they_are_counted_twice() -> N
     np.testing.assert_allclose(new[1], [191 + 16, 401 + 16, 690 + 16])
 
 
+def test_the_error_of_counting_twice_does_not_depend_on_the_rate_of_the_record() -> None:
+    kind, on, offsets = kinds(P), times(100), offsets_to([97.0, 0, 0], [191.0, 0, 0])
+    for last in (196, 198, 199):  # at 250, 500 and 1000 Hz
+        new = apply_offsets(kind, on, times(last), offsets, **RATE, double_counted_offs=True)
+        np.testing.assert_allclose(new[1], [191 + 16])
+
+
 def test_each_boundary_reads_its_own_channel_at_its_own_frame() -> None:
     kind, on, off = kinds(P, QRS, T), times(100, 300, 500), times(196, 396, 696)
     offsets = np.zeros((500, 6), dtype=np.float32)

@@ -561,6 +561,24 @@ def test_a_stream_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
         plain(tmp_path / "t", "7")
 
 
+def test_printed_tables_show_figures_in_columns_and_systems_once(tmp_path: Path) -> None:
+    made = {"trained_on": "ludb", "training": "masked", "selection": "last epoch, all records"}
+    made |= {"epochs": 50, "batch_size": 64, "parameters": 211012, "decoding": "plain"}
+    none = dict.fromkeys(made) | {"decoding": "NeuroKit dwt"}
+    rows = [
+        {"target": target, "system": system, **how, "seeds": seeds, "f1": f"{f1} [0.70, 0.90]"}
+        for target, f1 in (("P_on", 0.81), ("T_on", 0.82))
+        for system, how, seeds in (("F", made, "one, 0"), ("nk_dwt", none, "none"))
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    lines = plain(tmp_path / "t.tsv", width=100).splitlines()
+    how = "F: learnt from ludb; training masked; last epoch, all records; epochs 50, batches of 64;"
+    assert sum(line.startswith(how) for line in lines) == 1
+    assert [line.split() for line in lines if "0.8" in line] == [
+        [row["target"], row["system"], *row["seeds"].split(), *row["f1"].split()] for row in rows
+    ]
+
+
 def test_what_is_not_there_is_answered_by_what_is(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no record '8'; there are 7$"):
         plain(tokens, "8")

@@ -93,6 +93,14 @@ LUDB = {
 }
 
 
+def test_data_to_train_on_only_are_prepared_and_not_scored(fresh: Checkout) -> None:
+    before = fresh.planned()
+    fresh.edit("configs/tiny.yaml", "simulated_isp: {", "simulated_isp: {scored: false, ")
+    fewer = {"write_tokens": 2, "predict_tokens": 2, "time_streams": 1}
+    fewer |= {"predict": 2, "decode": 2, "score": 4 * 2}
+    assert fresh.planned() == {rule: n - fewer.get(rule, 0) for rule, n in before.items()}
+
+
 def test_second_run_does_nothing(done: Checkout) -> None:
     assert done.planned() == {}
 
