@@ -239,15 +239,32 @@ def choose_spikes(candidates: Candidates, thresholds: Thresholds) -> Pacing:
     -------
     Pacing
     """
-    return choose_among(candidates, passing(candidates, thresholds))
+    return choose_among(candidates, passing(candidates, *thresholds))
 
 
-def passing(candidates: Candidates, thresholds: Thresholds) -> npt.NDArray[np.bool_]:
-    """Tell which candidates keep to all thresholds, each by itself; shape (n_candidates,)."""
+def passing(
+    candidates: Candidates,
+    sharpness: float | Floats,
+    height_mv: float | Floats,
+    calm: float | Floats,
+) -> npt.NDArray[np.bool_]:
+    """Tell which candidates keep to all thresholds, each by itself.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Of one strip.
+    sharpness, height_mv, calm : float or ndarray of shape (..., 1)
+        Those of `Thresholds`; arrays are broadcast, to try many at once.
+
+    Returns
+    -------
+    ndarray of shape (..., n_candidates), dtype bool
+    """
     passed: npt.NDArray[np.bool_] = (
-        (candidates.sharpness >= thresholds.sharpness)
-        & (candidates.height_mv >= thresholds.height_mv)
-        & (candidates.calm <= thresholds.calm)
+        (candidates.sharpness >= sharpness)
+        & (candidates.height_mv >= height_mv)
+        & (candidates.calm <= calm)
         & (candidates.leads.sum(axis=1) >= np.ceil(candidates.n_live * LEADS_SHARE))
     )
     return passed

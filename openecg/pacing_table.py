@@ -228,8 +228,9 @@ def score_pacing(*, records: list[Path], folds: int, seed: int, table: Path, ans
     answer_rows: dict[int, dict[str, Any]] = {}
     for record in _stream(records):
         i = place[record.record_id]
+        at_rate = {slow: _slowed(record) if slow else record for slow in at_rates}
         for slow, name in rates_and_leads(listed, at_rates):
-            for strip in _lead_set(_slowed(record) if slow else record, name):
+            for strip in _lead_set(at_rate[slow], name):
                 rates.setdefault((slow, name), set()).add(strip.fs_hz)
                 spotted = find_candidates(strip.signals, fs_hz=strip.fs_hz)
                 where = conditions_of(spotted.n_live, spotted.fs_hz)
@@ -379,14 +380,16 @@ def try_record(
         if candidates.samples.size < MIN_SPIKES:
             wrong += record.paced
             continue
-        chosen: dict[bytes, Pacing] = {}
+        chosen: dict[bytes, tuple[bool, int]] = {}
+        passed = passing(candidates, *(axis[..., np.newaxis] for axis in np.ix_(*GRID)))
         for at in np.ndindex(shape):
-            passed = passing(candidates, _grid_point(at))
-            if passed.tobytes() not in chosen:
-                chosen[passed.tobytes()] = choose_among(candidates, passed)
-            pacing = chosen[passed.tobytes()]
-            wrong[at] += pacing.paced != record.paced
-            stray[at] += 0 if record.paced else int(pacing.leads.sum())
+            key = passed[at].tobytes()
+            if key not in chosen:
+                pacing = choose_among(candidates, passed[at])
+                chosen[key] = pacing.paced, int(pacing.leads.sum())
+            paced, n_leads = chosen[key]
+            wrong[at] += paced != record.paced
+            stray[at] += 0 if record.paced else n_leads
     return wrong, stray
 
 

@@ -333,6 +333,7 @@ rule score_pacing:
         "results/logs/score_pacing/{dataset}.log",
     benchmark:
         "results/benchmarks/score_pacing/{dataset}.tsv"
+    priority: 1  # of the long jobs the one that cannot be divided
     conda:
         "../envs/openecg.yaml"
     resources:
