@@ -117,6 +117,8 @@ rule collect_metrics:
         table="results/metrics/{scores}.tsv",
     log:
         "results/logs/collect_metrics/{scores}.log",
+    benchmark:
+        "results/benchmarks/collect_metrics/{scores}.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -135,6 +137,8 @@ rule list_runs:
         table="results/runs.tsv",
     log:
         "results/logs/list_runs.log",
+    benchmark:
+        "results/benchmarks/list_runs.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -161,6 +165,8 @@ rule tabulate_numbers:
         table="results/metrics/numbers.tsv",
     log:
         "results/logs/tabulate_numbers.log",
+    benchmark:
+        "results/benchmarks/tabulate_numbers.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -181,6 +187,8 @@ rule write_table:
         table="results/tables/{table}.tsv",
     log:
         "results/logs/write_table/{table}.log",
+    benchmark:
+        "results/benchmarks/write_table/{table}.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -285,6 +293,8 @@ rule compare_streams:
         table="results/metrics/ablation.tsv",
     log:
         "results/logs/compare_streams.log",
+    benchmark:
+        "results/benchmarks/compare_streams.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"
@@ -307,6 +317,8 @@ rule tabulate_stage1:
         table="results/metrics/stage1.tsv",
     log:
         "results/logs/tabulate_stage1.log",
+    benchmark:
+        "results/benchmarks/tabulate_stage1.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"

@@ -34,6 +34,8 @@ rule write_model_card:
         card="results/model_cards/{setting}.md",
     log:
         "results/logs/write_model_card/{setting}.log",
+    benchmark:
+        "results/benchmarks/write_model_card/{setting}.tsv"
     localrule: True
     conda:
         "../envs/openecg.yaml"
