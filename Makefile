@@ -5,6 +5,7 @@
 # make test-slurm                       tests on a SLURM of their own; needs root and Debian
 # make bench                            speed of codec, tokenising, scoring, reading, training
 # make bench-scale                      growth of the whole run with its data; SCALES="1 10 100"
+# make bench-no-op                      a run with nothing to do, of the largest configuration or CONFIG
 # make lock                             newer versions of all packages in constraints.txt
 # make clean                            remove what runs have written
 PY ?= python3
@@ -55,7 +56,7 @@ CONFIGFILE := $(if $(CONFIG),--configfile $(CONFIG))
 HEADLINE = $(if $(strip $(PARTIAL)),,@python -m openecg print-headline --frames results/metrics/frames.tsv \
 	  --boundaries results/metrics/boundaries.tsv --report results/report.html)
 
-.PHONY: run slurm test lint unit test-slurm bench bench-scale lock clean
+.PHONY: run slurm test lint unit test-slurm bench bench-scale bench-no-op lock clean
 run: $(STAMP)
 	$(SNAKEMAKE) --cores $(CORES) $(OPTIONS) $(CONFIGFILE)
 	$(HEADLINE)
@@ -86,6 +87,9 @@ bench: $(STAMP)
 
 bench-scale: $(STAMP)
 	python -m benchmarks.scale $(SCALES) --cores $(CORES) $(if $(FOLDER),--folder $(FOLDER)) $(ARGS)
+
+bench-no-op: $(STAMP)
+	python -m benchmarks.no_op $(CONFIG)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)

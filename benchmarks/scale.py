@@ -26,6 +26,7 @@ import yaml
 
 from benchmarks.bench import print_table
 from benchmarks.training import VERDICTS
+from openecg.made import commit_of
 
 ROOT = Path(__file__).parents[1]
 DATASET = "simulated_scale"
@@ -125,7 +126,7 @@ def measure(scale: int, place: Path, *, cores: int) -> dict[str, Any]:
     Raises
     ------
     SystemExit
-        If the workflow fails.
+        If the workflow fails, or the folder holds figures of another commit.
     """
     place.mkdir(parents=True, exist_ok=True)
     config, notes = place / "scale.yaml", place / MEASURED
@@ -133,7 +134,15 @@ def measure(scale: int, place: Path, *, cores: int) -> dict[str, Any]:
     if not config.exists() or config.read_text() != wanted:
         config.write_text(wanted)
         notes.unlink(missing_ok=True)
-    found: dict[str, Any] = json.loads(notes.read_text()) if notes.exists() else {}
+    commit = commit_of(ROOT)
+    found: dict[str, Any] = {"commit": commit}
+    if notes.exists():
+        found = json.loads(notes.read_text())
+        if found.get("commit") != commit:
+            raise SystemExit(
+                f"{notes}: measured at commit {found.get('commit')}, and this is {commit}; delete"
+                f" {place}, or name another folder"
+            )
     snakemake = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(config)]
     snakemake += ["--directory", str(place), "--cores", str(cores)]
     if "no_op_s" not in found:

@@ -43,11 +43,11 @@ def main(argv: list[str]) -> int:
                     f"another run works in {Path.cwd()}: {LOCK.read_text().strip()}; wait for its"
                     " end, or stop it first (Ctrl-C there)"
                 )
+            if _held:
+                clear_up()
+                os.set_inheritable(_held.fileno(), True)
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}")
-    if _held:
-        clear_up()
-        os.set_inheritable(_held.fileno(), True)
     os.execvp(argv[0], argv)
 
 
@@ -118,24 +118,41 @@ def run_ids() -> set[str]:
 
 
 def end_slurm_jobs(names: set[str]) -> None:
-    """Cancel the jobs of these names and wait until they have ended."""
+    """Cancel the jobs of these names and wait until they have ended.
+
+    Raises
+    ------
+    OSError
+        If SLURM does not answer: an old job may then still write over new results.
+    """
     if not names or not shutil.which("squeue"):
         return
-    asked = False
+    asked: list[str] = []
     for _ in range(PATIENCE_S):
-        queue = subprocess.run(
-            ["squeue", "--me", "--noheader", "--format=%A %j"], capture_output=True, text=True
-        )
-        rows = [line.split(maxsplit=1) for line in queue.stdout.splitlines()]
-        jobs = [job for job, name in rows if name in names]
-        if not jobs:
+        jobs, failure = queued(names)
+        if not jobs and not failure:
             return
-        if not asked:
+        if jobs and not asked:
             _say(f"cancelling {len(jobs)} SLURM jobs of a killed run: {' '.join(jobs)}")
             subprocess.run(["scancel", *jobs], check=False)
-            asked = True
+            asked = jobs
         time.sleep(1)
+    if failure:
+        reason = f"cannot tell whether jobs of an earlier run in this folder still run: {failure}"
+        raise OSError(errno.EAGAIN, reason, "squeue")
     _say(f"SLURM jobs {' '.join(jobs)} have not ended; going on")
+
+
+def queued(names: set[str]) -> tuple[list[str], str]:
+    """List the ids of the user's SLURM jobs of these names, or say why SLURM does not answer."""
+    queue = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%A %j"], capture_output=True, text=True
+    )
+    if queue.returncode:
+        said = queue.stderr.strip().splitlines()
+        return [], said[0] if said else f"exit code {queue.returncode}"
+    rows = [line.split(maxsplit=1) for line in queue.stdout.splitlines()]
+    return [job for job, name in rows if name in names], ""
 
 
 def left_behind() -> list[int]:

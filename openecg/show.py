@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet, read_tsv
+from openecg.lineage import BEHIND
 from openecg.made import NOTE, note_of
 from openecg.parquet_text import kind_of, record_lines, table_lines
 from openecg.table_text import GAP, aligned, cut, cut_left, metric_table, wrapped
@@ -28,6 +29,8 @@ PIPE_WIDTH = 80
 LEAST_WIDTH = 40
 MOST_ROWS = 40  # of a metric table, or of a list: about a screen
 MOST_LINES = 200  # of a text
+MOST_VALUES = 5  # of an option
+LONGEST_VALUE = 60  # characters; of a longer object the keys are told
 PARQUET_MAGIC = b"PAR1"
 ZIP_MAGIC = b"PK\x03\x04"
 ASCII = str.maketrans({"…": "~", "·": ".", "µ": "u"})
@@ -147,17 +150,35 @@ def made_lines(note: Mapping[str, Any], width: int) -> list[str]:
     if not note:
         return []
     data = note["data"].items()
+    options = dict(note["options"])
+    behind = options.pop(BEHIND, {})
     told = {
         "step": note["step"],
         "commit": f"{note['commit']}, code {note['code']}",
         "data": ", ".join(f"{name} (sha256 {sha256[:12]})" for name, sha256 in data) or "none",
         "versions": ", ".join(f"{name} {number}" for name, number in note["versions"].items()),
-        "options": json.dumps(note["options"]),
+        "options": json.dumps(options),
     }
     lines = ["", "made by"]
     for name, text in told.items():
         lines += wrapped(f"{GAP}{name}: {text}", width, 2 * GAP)
+    if behind:
+        lines += ["", "made from what these steps made, with their options"]
+    for step, values in behind.items():
+        text = ", ".join(f"{name} {_values(some)}" for name, some in values.items())
+        lines += wrapped(f"{GAP}{step}: {text or 'no options'}", width, 2 * GAP)
     return lines
+
+
+def _values(some: list[Any]) -> str:
+    """List the first few values of an option, and of large objects the keys."""
+    told = []
+    for value in some[:MOST_VALUES]:
+        text = json.dumps(value)
+        large = isinstance(value, dict) and len(text) > LONGEST_VALUE
+        told.append(f"{{{', '.join(value)}}}" if large else text)
+    more = len(some) - len(told)
+    return " | ".join([*told, *([f"and {more} more"] if more else [])])
 
 
 def _safetensors(path: Path, most: int, width: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A throw-away SLURM: a controller, accounting, and two nodes with six GPUs each by count.
+"""A throw-away SLURM: a controller, accounting, and three nodes with six GPUs each by count.
 
     python -m tests.slurm.cluster install
     python -m tests.slurm.cluster up /tmp/slurm     (prints what to export)
@@ -22,7 +22,7 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "slurmdbd", "slurm-client", "munge", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch", "sacct")
-NODES = ("node1", "node2")
+NODES = ("node1", "node2", "node3")
 ACCOUNT = "lab"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")  # stand for GPUs; any device may
 # Stopped in this order.
@@ -74,8 +74,14 @@ JobAcctGatherFrequency=1
 NodeName=DEFAULT CPUs=8 RealMemory=64000 Gres=gpu:6
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Feature=stays
 NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Feature=dies
-PartitionName=cpu Nodes=node1,node2 Default=YES LLN=YES State=UP
-PartitionName=gpu Nodes=node1,node2 LLN=YES State=UP
+NodeName=node3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[5]} Feature=stays
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT State=UP PreemptMode=OFF
+PartitionName=cpu Nodes=node1,node2 Default=YES LLN=YES
+PartitionName=gpu Nodes=node1,node2 LLN=YES
+PartitionName=spot Nodes=node3 PreemptMode=REQUEUE GraceTime=20
+PartitionName=urgent Nodes=node3 PriorityTier=2
 """
 
 SLURMDBD_CONF = """\
@@ -153,7 +159,7 @@ class Cluster:
         ):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         known = {"folder": self.folder, "host": socket.gethostname().split(".")[0]}
-        ports = _free_ports(5)
+        ports = _free_ports(6)
         etc = self.folder / "etc"
         (etc / "slurm.conf").write_text(SLURM_CONF.format(**known, ports=ports))
         gpus = "Name=gpu File=" + ",".join(f"/dev/{name}" for name in DEVICES)
@@ -319,6 +325,8 @@ def _alive(pid: int) -> bool:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
+        case ["install"] if os.geteuid() != 0:
+            print(f"{why_not()}: the tests will be skipped")
         case ["install"]:
             sys.exit(install() or None)
         case ["up", where]:

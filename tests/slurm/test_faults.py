@@ -65,14 +65,34 @@ def cancel(place: Place) -> list[str]:
     return place.states(run)
 
 
-def preempt(place: Place) -> list[str]:
-    """Send what a partition with grace time sends to a job it takes the node from."""
+def warn(place: Place) -> list[str]:
+    """Send a training the signal to save and stop."""
     run = place.start(SBATCH_CONSTRAINT="stays")
     job, _ = place.training(run)
     place.cluster.run("scancel", "--signal=TERM", job)
     run.succeed()
     assert place.stopped()
     assert place.went_on()
+    return place.states(run)
+
+
+def preempt(place: Place) -> list[str]:
+    """Let a job of a partition that comes first take the node, as the profile says to prepare."""
+    profile = place.folder / PROFILE[1] / "config.yaml"
+    text = profile.read_text()
+    assert "'--no-requeue --signal" in text
+    profile.write_text(text.replace("'--no-requeue --signal", "'--requeue --signal"))
+    run = place.start(SBATCH_GPU_PARTITION="spot", SBATCH_CONSTRAINT="stays")
+    job, _ = place.training(run)
+    rival = ("--partition=urgent", "--gres=gpu:6", "--mem=60000", "--output=/dev/null")
+    place.cluster.run("sbatch", *rival, "--wrap", "sleep 5")
+    run.succeed()
+    assert place.stopped()
+    assert place.went_on()
+    assert place.cluster.run("sacct", "-XnD", "-j", job, "-o", "State").split() == [
+        "PREEMPTED",
+        "COMPLETED",
+    ]
     return place.states(run)
 
 
@@ -177,7 +197,8 @@ def run_out_of_memory(place: Place) -> list[str]:
 
 FAULTS: dict[Callable[[Place], list[str]], list[str]] = {
     cancel: ["CANCELLED by 0", "COMPLETED"],
-    preempt: ["FAILED", "COMPLETED"],
+    warn: ["FAILED", "COMPLETED"],
+    preempt: ["COMPLETED"],
     let_time_run_out: ["FAILED", "COMPLETED"],
     kill_node: ["NODE_FAIL", "COMPLETED"],
     kill_head: ["CANCELLED by 0", "COMPLETED"],

@@ -87,6 +87,24 @@ def test_jobs_of_slurm_are_found_by_the_names_in_the_logs(
     assert (folder / "cancelled").read_text() == "7 9\n"
 
 
+def test_a_slurm_that_does_not_answer_is_no_empty_queue(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / ".snakemake" / "log" / "1.snakemake.log").write_text("SLURM run ID: mine\n")
+    bin_ = folder / "bin"
+    bin_.mkdir()
+    (bin_ / "squeue").write_text("#!/bin/sh\necho slurm_load_jobs error: no contact >&2; exit 1\n")
+    (bin_ / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    monkeypatch.setattr(head, "PATIENCE_S", 2)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(os, "execvp", lambda *command: pytest.fail("went on"))
+    assert head.main(["true"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "squeue: cannot tell whether jobs of an earlier run" in line
+    assert line.endswith("no contact")
+
+
 def test_a_full_disk_is_refused_before_anything_starts(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

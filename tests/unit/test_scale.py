@@ -94,3 +94,12 @@ def test_a_complete_run_is_not_run_again(
     printed = capsys.readouterr().out
     assert "limits: kept" in printed
     assert "20,000" not in printed
+
+
+def test_figures_of_another_commit_are_refused(tmp_path: Path) -> None:
+    place = tmp_path / "scale-1"
+    place.mkdir()
+    (place / "scale.yaml").write_text(yaml.safe_dump(scale.overlay(1)))
+    (place / scale.MEASURED).write_text('{"commit": "another"}')
+    with pytest.raises(SystemExit, match="measured at commit another"):
+        scale.measure(1, place, cores=1)

@@ -91,6 +91,7 @@ def test_twenty_kills_change_nothing(fresh: Checkout, finished: Path) -> None:
     with TABLE.open("a") as file:
         print(f"# {told} to those of an undisturbed run", file=file)
     assert same == wanted
+    assert (results / "report.html").read_text().rstrip().endswith("</html>")
     assert fresh.planned() == {}
     assert steps(fresh.root) == {}
     assert killed["train"]
