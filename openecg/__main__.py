@@ -103,7 +103,7 @@ def main(argv: list[str]) -> int:
         if argv[0] == SHOW:
             func(**options)
         else:
-            behind = steps_behind(paths_in(options.values()))
+            behind = steps_behind(paths_in(options.values()), step=argv[0])
             with made_by(argv[0], func, options | ({BEHIND: behind} if behind else {})):
                 func(**options)
     except (ConfigError, DataError) as error:

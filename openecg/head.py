@@ -127,15 +127,17 @@ def end_slurm_jobs(names: set[str]) -> None:
     """
     if not names or not shutil.which("squeue"):
         return
-    asked: list[str] = []
-    for _ in range(PATIENCE_S):
+    asked = False
+    until = time.monotonic() + PATIENCE_S
+    while True:
         jobs, failure = queued(names)
         if not jobs and not failure:
             return
         if jobs and not asked:
             _say(f"cancelling {len(jobs)} SLURM jobs of a killed run: {' '.join(jobs)}")
-            subprocess.run(["scancel", *jobs], check=False)
-            asked = jobs
+            asked = not subprocess.run(["scancel", *jobs], check=False).returncode
+        if time.monotonic() > until:
+            break
         time.sleep(1)
     if failure:
         reason = f"cannot tell whether jobs of an earlier run in this folder still run: {failure}"

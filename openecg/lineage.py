@@ -12,22 +12,26 @@ from openecg.made import note_of
 BEHIND = "behind"
 """Among the options in a note: by step, and by option, all values that were given."""
 
+PART = "part"  # says nothing of how, and there may be hundreds
 Behind = dict[str, dict[str, list[Any]]]
 
 
-def steps_behind(inputs: Iterable[Path]) -> Behind:
+def steps_behind(inputs: Iterable[Path], *, step: str) -> Behind:
     """Collect the options of the steps that made some files, and of all steps before them.
 
     Parameters
     ----------
     inputs : iterable of Path
         Files without a note, and those that are not there, add nothing.
+    step : str
+        The step that takes them in; what it made itself, before, is no input of it.
 
     Returns
     -------
     dict
-        By step and by option the different values, in order of their JSON. To ``train`` belongs
-        the ``setting`` that a checkpoint holds, in full.
+        By step and by option the different values, in order of their JSON, without the numbers of
+        parts. To ``train`` belongs the ``setting`` that a checkpoint holds, in full. Raw zips carry
+        no note, so what lies before them is not told.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -37,19 +41,19 @@ def steps_behind(inputs: Iterable[Path]) -> Behind:
 
     for path in inputs:
         note = note_of(path)
-        if not note:
+        if not note or note["step"] == step or not isinstance(note["options"], dict):
             continue
-        options = dict(note["options"])
-        for step, values in options.pop(BEHIND, {}).items():
+        options = {name: value for name, value in note["options"].items() if name != PART}
+        for earlier, values in options.pop(BEHIND, {}).items():
             for option, some in values.items():
-                add(step, option, some)
+                add(earlier, option, some)
         if path.suffix == ".safetensors":
             options["setting"] = _setting_of(path)
         for option, value in options.items():
             add(note["step"], option, [value])
     return {
-        step: {option: [known[key] for key in sorted(known)] for option, known in values.items()}
-        for step, values in sorted(found.items())
+        earlier: {option: [known[key] for key in sorted(known)] for option, known in values.items()}
+        for earlier, values in sorted(found.items())
     }
 
 

@@ -86,8 +86,8 @@ def preempt(place: Place) -> list[str]:
     job, _ = place.training(run)
     rival = ("--partition=urgent", "--gres=gpu:6", "--mem=60000", "--output=/dev/null")
     place.cluster.run("sbatch", *rival, "--wrap", "sleep 5")
+    run.wait_for(place.stopped)  # SLURM's log begins anew with the job
     run.succeed()
-    assert place.stopped()
     assert place.went_on()
     assert place.cluster.run("sacct", "-XnD", "-j", job, "-o", "State").split() == [
         "PREEMPTED",

@@ -96,7 +96,7 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(
     (bin_ / "squeue").write_text("#!/bin/sh\necho slurm_load_jobs error: no contact >&2; exit 1\n")
     (bin_ / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
-    monkeypatch.setattr(head, "PATIENCE_S", 2)
+    monkeypatch.setattr(head, "PATIENCE_S", 0)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(os, "execvp", lambda *command: pytest.fail("went on"))
     assert head.main(["true"]) == 1

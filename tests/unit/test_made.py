@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from openecg.files import read_tsv, write_parquet, write_tsv
-from openecg.lineage import BEHIND, steps_behind
 from openecg.made import NO_COMMIT, commit_of, made_by, metadata_path, note_of
 from openecg.show import describe
 from openecg.splits import draw_folds
@@ -106,29 +105,3 @@ def test_the_commit_is_named_with_a_word_on_changes(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == git("rev-parse", "HEAD")
     (tmp_path / "notes.txt").write_text("b")
     assert commit_of(tmp_path) == git("rev-parse", "HEAD") + " with changes"
-
-
-def test_a_table_carries_the_configuration_of_all_steps_behind_it(tmp_path: Path) -> None:
-    setting = {"model": {"d_model": 64}}
-    models = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
-    for seed, model in enumerate(models):
-        with made_by("train", draw_folds, {"seed": seed, "scheme": "held_out"}):
-            write_tensors({"w": torch.zeros(2)}, {"name": "F", "setting": setting}, model)
-    scores = [tmp_path / f"{seed}.tsv" for seed in (0, 1)]
-    for model, table in zip(models, scores, strict=True):
-        options = {"bootstrap": 100, BEHIND: steps_behind([model])}
-        with made_by("score-frames", draw_folds, options):
-            write_tsv(FRAME, table)
-    behind = steps_behind([*scores, tmp_path / "absent.tsv"])
-    assert behind == {
-        "score-frames": {"bootstrap": [100]},
-        "train": {"scheme": ["held_out"], "seed": [0, 1], "setting": [{"F": setting}]},
-    }
-    final = tmp_path / "final.tsv"
-    with made_by("collect-metrics", draw_folds, {BEHIND: behind}):
-        write_tsv(FRAME, final)
-    shown = " ".join(describe(final, width=200, colour=False))
-    assert (
-        'train: scheme "held_out", seed 0 | 1, setting {"F": {"model": {"d_model": 64}}}' in shown
-    )
-    assert "score-frames: bootstrap 100" in shown

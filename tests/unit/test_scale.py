@@ -9,6 +9,7 @@ import yaml
 
 from benchmarks import scale
 from openecg.config import check_config
+from openecg.made import NO_COMMIT, commit_of
 
 
 def merged(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +101,7 @@ def test_figures_of_another_commit_are_refused(tmp_path: Path) -> None:
     place = tmp_path / "scale-1"
     place.mkdir()
     (place / "scale.yaml").write_text(yaml.safe_dump(scale.overlay(1)))
+    assert commit_of(scale.ROOT / "openecg") != NO_COMMIT
     (place / scale.MEASURED).write_text('{"commit": "another"}')
     with pytest.raises(SystemExit, match="measured at commit another"):
         scale.measure(1, place, cores=1)
