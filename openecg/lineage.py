@@ -40,7 +40,7 @@ def steps_behind(inputs: Iterable[Path], *, step: str) -> Behind:
         known.update({json.dumps(value, sort_keys=True): value for value in values})
 
     for path in inputs:
-        note = note_of(path)
+        note = note_of(path) if path.is_file() else {}
         if not note or note["step"] == step or not isinstance(note["options"], dict):
             continue
         options = {name: value for name, value in note["options"].items() if name != PART}

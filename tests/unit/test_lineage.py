@@ -63,4 +63,7 @@ def test_a_step_that_is_run_notes_what_stands_behind_its_inputs(tmp_path: Path) 
     with made_by("score-frames", draw_folds, {"bootstrap": 100}):
         write_tsv(FRAME, table)
     assert main(["collect-metrics", "--tables", str(table), "--table", str(collected)]) == 0
+    again = ["collect-metrics", "--tables", str(table), "--table", str(collected)]
+    collected.unlink()  # as Snakemake does before a job, which leaves the metadata
+    assert main(again) == 0
     assert note_of(collected)["options"] == {BEHIND: {"score-frames": {"bootstrap": [100]}}}
