@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -171,14 +172,15 @@ def made_lines(note: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _values(some: list[Any]) -> str:
-    """List the first few values of an option, and of large objects the keys."""
-    told = []
-    for value in some[:MOST_VALUES]:
-        text = json.dumps(value)
-        large = isinstance(value, dict) and len(text) > LONGEST_VALUE
-        told.append(f"{{{', '.join(value)}}}" if large else text)
-    more = len(some) - len(told)
-    return " | ".join([*told, *([f"and {more} more"] if more else [])])
+    """List the first few values of an option, and of large objects how many and the keys."""
+    texts = [json.dumps(value) for value in some]
+    counts = Counter(
+        f"{{{', '.join(value)}}}" if isinstance(value, dict) and len(text) > LONGEST_VALUE else text
+        for value, text in zip(some, texts, strict=True)
+    )
+    told = [f"{n} of {text}" if n > 1 else text for text, n in counts.items()]
+    more = len(told) - MOST_VALUES
+    return " | ".join([*told[:MOST_VALUES], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _safetensors(path: Path, most: int, width: int) -> list[str]:
