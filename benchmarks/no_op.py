@@ -1,6 +1,6 @@
 """What a run with nothing to do costs: ``make bench-no-op CONFIG=...``.
 
-Plans a configuration in an empty folder, puts an empty file in the place of every output, lets
+Plans a configuration in an empty folder, puts a file of one word in the place of every output, lets
 Snakemake note them all as made (``--touch``), and times a run that then finds nothing to do. No
 data are needed and nothing is computed. Prints the number of jobs and the seconds.
 """
@@ -58,7 +58,7 @@ def measure(config: Path, folder: Path) -> list[list[str]]:
     for output in outputs:
         path = folder / output
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text("nothing\n")  # empty files are refused
     _run([*snakemake, "--touch", "--forceall", "--quiet", "all"])
     told, no_op_s = _run(snakemake)
     if NOTHING not in told:
