@@ -59,7 +59,7 @@ def measure(config: Path, folder: Path) -> list[list[str]]:
         path = folder / output
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("nothing\n")  # empty files are refused
-    _run([*snakemake, "--touch", "--forceall", "--quiet", "all"])
+    _run([*snakemake, "--touch", "--forceall"])
     told, no_op_s = _run(snakemake)
     if NOTHING not in told:
         raise SystemExit(f"{config}: a second run finds something to do: {told[-2000:]}")

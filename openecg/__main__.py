@@ -9,7 +9,6 @@ import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from openecg.errors import STORAGE_ERRORS, ConfigError, DataError
-from openecg.lineage import BEHIND, paths_in, steps_behind
 from openecg.made import made_by
 
 STEPS = {
@@ -103,8 +102,7 @@ def main(argv: list[str]) -> int:
         if argv[0] == SHOW:
             func(**options)
         else:
-            behind = steps_behind(paths_in(options.values()), step=argv[0])
-            with made_by(argv[0], func, options | ({BEHIND: behind} if behind else {})):
+            with made_by(argv[0], func, options):
                 func(**options)
     except (ConfigError, DataError) as error:
         logging.getLogger("openecg").error("%s", error)

@@ -134,8 +134,9 @@ def end_slurm_jobs(names: set[str]) -> None:
         if not jobs and not failure:
             return
         if jobs and not asked:
-            _say(f"cancelling {len(jobs)} SLURM jobs of a killed run: {' '.join(jobs)}")
             asked = not subprocess.run(["scancel", *jobs], check=False).returncode
+            if asked:
+                _say(f"cancelling {len(jobs)} SLURM jobs of a killed run: {' '.join(jobs)}")
         if time.monotonic() > until:
             break
         time.sleep(1)

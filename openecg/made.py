@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,8 @@ from openecg.datasets import LAYOUTS
 from openecg.provenance import code_hash
 
 NOTE = "made_by"
+BEHIND = "behind"  # among the options of a note: those of the steps before, as of `steps_behind`
+PART = "part"  # an option that says nothing of how, and has hundreds of values
 KEYS = {"step", "options", "commit", "code", "data", "versions"}
 PACKAGES = (
     "openecg-pipeline",
@@ -54,16 +56,18 @@ def made_by(
         What it is called with. Paths of files that are there are its inputs; those of other files
         say nothing of the content and are left out.
     """
-    paths = [path for value in options.values() for path in _paths(value)]
+    paths = [path for value in options.values() for path in _paths(value) if path.is_file()]
     plain = {name: value for name, value in options.items() if not _paths(value)}
+    noted = {name: _parsed(value) for name, value in plain.items() if value != []}
+    behind = steps_behind(paths, step=step)
     layouts = [f"openecg.datasets.{name}" for name in LAYOUTS if options.get("layout") == name]
     token = _current.set(
         {
             "step": step,
-            "options": {name: _parsed(value) for name, value in plain.items() if value != []},
+            "options": noted | ({BEHIND: behind} if behind else {}),
             "commit": commit_of(Path(__file__).parent),
             "code": code_hash(function.__module__, *layouts),
-            "data": data_of([path for path in paths if path.is_file()]),
+            "data": data_of(paths),
             "versions": versions(),
         }
     )
@@ -99,12 +103,67 @@ def data_of(inputs: list[Path]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def steps_behind(inputs: Iterable[Path], *, step: str) -> dict[str, dict[str, list[Any]]]:
+    """Collect the options of the steps that made some files, and of all steps before them.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        Files; those without a note add nothing.
+    step : str
+        The step that takes them in; what it made itself, before, is no input of it.
+
+    Returns
+    -------
+    dict
+        By step and by option the different values, in order of their JSON, without the numbers of
+        parts. To ``train`` belongs the ``setting`` that a checkpoint holds, in full. Raw zips carry
+        no note, so what lies before them is not told.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def add(maker: str, option: str, values: Iterable[Any]) -> None:
+        known = found.setdefault(maker, {}).setdefault(option, {})
+        known.update({json.dumps(value, sort_keys=True): value for value in values})
+
+    for path in inputs:
+        content = _content_of(path)
+        note = _note_in(content)
+        if not note or note["step"] == step:
+            continue
+        own, behind = split_options(note)
+        for maker, values in behind.items():
+            for option, some in values.items():
+                add(maker, option, some)
+        if path.suffix == ".safetensors":
+            own["setting"] = {content.get("name"): content.get("setting")}
+        for option, value in own.items():
+            if option != PART:
+                add(note["step"], option, [value])
+    return {
+        maker: {option: [known[key] for key in sorted(known)] for option, known in values.items()}
+        for maker, values in sorted(found.items())
+    }
+
+
+def split_options(note: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the options of the step that made a file, and of the steps before, by step."""
+    own = dict(note["options"])
+    return own, own.pop(BEHIND, {})
+
+
 def note_of(path: Path) -> dict[str, Any]:
     """Read what made a file; empty where it is not noted, or the note is of another file."""
+    return _note_in(_content_of(path))
+
+
+def _content_of(path: Path) -> dict[str, Any]:
+    """Read the JSON object that stands in or beside a file; empty if none does that is of it."""
     text = ""
     try:
         if path.suffix == ".parquet":
-            text = (pq.read_schema(path).metadata or {}).get(NOTE.encode(), b"").decode()
+            note = (pq.read_schema(path).metadata or {}).get(NOTE.encode(), b"null").decode()
+            text = f'{{"{NOTE}": {note}}}'
         elif path.suffix == ".safetensors":
             with safe_open(path, framework="np") as opened:
                 text = (opened.metadata() or {}).get("openecg", "")
@@ -113,11 +172,29 @@ def note_of(path: Path) -> dict[str, Any]:
         content = json.loads(text or "{}")
     except (pa.ArrowException, OSError, SafetensorError, ValueError):
         return {}
-    if path.suffix == ".safetensors":
-        content = content.get(NOTE, {}) if isinstance(content, dict) else {}
-    elif path.suffix != ".parquet" and content:
-        content = content.get(NOTE, {}) if content.get("sha256") == _sha256(path) else {}
-    return content if isinstance(content, dict) and content.keys() >= KEYS else {}
+    if not isinstance(content, dict):
+        return {}
+    beside_it = path.suffix not in (".parquet", ".safetensors")
+    other = beside_it and content and content.get("sha256") != _sha256(path)
+    return {} if other else content
+
+
+def _note_in(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the note out of the content of a file; empty if it is no note of `made_by`."""
+    note = content.get(NOTE)
+    if not isinstance(note, dict) or not note.keys() >= KEYS:
+        return {}
+    options = note["options"]
+    fits = (
+        isinstance(note["step"], str)
+        and isinstance(options, dict)
+        and isinstance(options.get(BEHIND, {}), dict)
+        and all(
+            isinstance(values, dict) and all(isinstance(some, list) for some in values.values())
+            for values in options.get(BEHIND, {}).values()
+        )
+    )
+    return note if fits else {}
 
 
 def metadata_path(table: Path) -> Path:

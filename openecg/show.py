@@ -20,8 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet, read_tsv
-from openecg.lineage import BEHIND
-from openecg.made import NOTE, note_of
+from openecg.made import NOTE, note_of, split_options
 from openecg.parquet_text import kind_of, record_lines, table_lines
 from openecg.table_text import GAP, aligned, cut, cut_left, metric_table, wrapped
 from openecg.tabulate import BUDGET, SYSTEM, systems_made
@@ -151,8 +150,7 @@ def made_lines(note: Mapping[str, Any], width: int) -> list[str]:
     if not note:
         return []
     data = note["data"].items()
-    options = dict(note["options"])
-    behind = options.pop(BEHIND, {})
+    options, behind = split_options(note)
     told = {
         "step": note["step"],
         "commit": f"{note['commit']}, code {note['code']}",

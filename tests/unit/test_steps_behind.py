@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 
 from openecg.__main__ import main
 from openecg.files import write_tsv
-from openecg.lineage import BEHIND, steps_behind
-from openecg.made import made_by, note_of
+from openecg.made import BEHIND, made_by, metadata_path, note_of, steps_behind
 from openecg.show import describe
 from openecg.splits import draw_folds
 from openecg.stage2.checkpoint import write_tensors
@@ -27,19 +27,19 @@ def test_a_table_carries_the_configuration_of_all_steps_behind_it(tmp_path: Path
             write_tensors({"w": torch.zeros(2)}, {"name": "F", "setting": setting}, model)
     scores = [tmp_path / f"{seed}.tsv" for seed in (0, 1)]
     for model, table in zip(models, scores, strict=True):
-        options = {"bootstrap": 100, BEHIND: steps_behind([model], step="score-frames")}
-        with made_by("score-frames", draw_folds, options):
+        with made_by("score-frames", draw_folds, {"bootstrap": 100, "model": model}):
             write_tsv(FRAME, table)
-    inputs = [*scores, tmp_path / "absent.tsv"]
-    behind = steps_behind(inputs, step="collect-metrics")
-    assert json.dumps(behind) == json.dumps(steps_behind(inputs[::-1], step="collect-metrics"))
+    behind = steps_behind(scores, step="collect-metrics")
+    assert json.dumps(behind) == json.dumps(steps_behind(scores[::-1], step="collect-metrics"))
     assert behind == {
         "score-frames": {"bootstrap": [100]},
         "train": {"scheme": ["held_out"], "seed": [0, 1], "setting": [{"F": setting}]},
     }
     final = tmp_path / "final.tsv"
-    with made_by("collect-metrics", draw_folds, {BEHIND: behind}):
+    inputs = [*scores, tmp_path / "absent.tsv"]
+    with made_by("collect-metrics", draw_folds, {"tables": inputs}):
         write_tsv(FRAME, final)
+    assert note_of(final)["options"] == {BEHIND: behind}
     shown = " ".join(describe(final, width=200, colour=False))
     assert (
         'train: scheme "held_out", seed 0 | 1, setting {"F": {"model": {"d_model": 64}}}' in shown
@@ -67,3 +67,20 @@ def test_a_step_that_is_run_notes_what_stands_behind_its_inputs(tmp_path: Path) 
     collected.unlink()  # as Snakemake does before a job, which leaves the metadata
     assert main(again) == 0
     assert note_of(collected)["options"] == {BEHIND: {"score-frames": {"bootstrap": [100]}}}
+
+
+@pytest.mark.parametrize(
+    "options", [[], {BEHIND: 3}, {BEHIND: {"train": 3}}, {BEHIND: {"a": {"b": 3}}}]
+)
+def test_a_foreign_note_is_none(tmp_path: Path, options: object) -> None:
+    table = tmp_path / "table.tsv"
+    with made_by("draw", draw_folds, {}):
+        write_tsv(FRAME, table)
+    beside = metadata_path(table)
+    content = json.loads(beside.read_text())
+    assert note_of(table)
+    content["made_by"]["options"] = options
+    beside.write_text(json.dumps(content))
+    assert note_of(table) == {}
+    assert steps_behind([table], step="score") == {}
+    assert describe(table, width=80, colour=False)
