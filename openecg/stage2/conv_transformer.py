@@ -71,7 +71,7 @@ class ConvTransformer(Network):
         """
         x = self.stem(signal.flatten(0, 1)[:, None]).transpose(1, 2)  # [B L, T, d]
         if self.lead is not None:
-            x = x + self.lead(lead_index.flatten())[:, None]  # [B L, 1, d]
+            x = x + self.lead(lead_index.flatten())[:, None].to(x.dtype)  # [B L, 1, d]
         logits: Tensor = self.head(self.encoder(x))  # [B L, T, 4]
         return Output(logits.view(*lead_index.shape, *logits.shape[1:]))
 

@@ -18,7 +18,6 @@ from openecg.probabilities import PROBABILITY_SCHEMA
 from openecg.selection import scored_rows, split_name
 from openecg.stage2.checkpoint import Origin, load_checkpoint
 from openecg.stage2.engine import (
-    compiled,
     compute_device,
     evaluation_batches,
     smaller_groups,
@@ -87,7 +86,7 @@ def predict(
     native = pa.concat_tables([read_keys(path, ["native_fs_hz"]) for path in shards])
     rows = windows.rows.append_column("native_fs_hz", native["native_fs_hz"].take(windows.number))
     device = compute_device(threads)
-    own = compiled(network.to(device), device)
+    own = network.to(device)
     n_labels = 0
     with parquet_writer(PROBABILITY_SCHEMA, probabilities) as writer:
         for block, out in evaluate(own, windows, items, device, shifts=shifts):

@@ -336,9 +336,9 @@ def fit(
         If the loss is no longer finite.
     """
     training = setting.training
-    network = compiled(run.network, run.total.device)
     n_batches = learnt.n_items // training.batch_size
     n_steps = training.epochs * n_batches
+    network = compiled(run.network, run.total.device, n_steps=n_steps)
     done = run.epoch * n_batches + run.step
 
     def rate(step: int) -> float:

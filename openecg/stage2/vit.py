@@ -90,9 +90,9 @@ class PatchTransformer(Network):
             x = self.stem(x)  # [B L, c, n]
         x = x.view(*x.shape[:2], -1, self.samples_per_label)  # [B L, c, T, 5]
         x = self.patch(x.transpose(1, 2).flatten(2))  # [B L, T, d]
-        x = x + self.positions[:, : x.shape[1]]
+        x = x + self.positions[:, : x.shape[1]].to(x.dtype)
         if self.lead is not None:
-            x = x + self.lead(lead_index.flatten())[:, None]
+            x = x + self.lead(lead_index.flatten())[:, None].to(x.dtype)
         x = self.encoder(x)
         x = x.view(*lead_index.shape, *x.shape[1:])  # [B, L, T, d]
         return Output(self.head(x), None if self.offsets is None else self.offsets(x))

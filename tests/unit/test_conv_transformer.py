@@ -18,14 +18,24 @@ def test_2500_samples_give_500_frames_of_four_classes() -> None:
     assert out.offsets is None
 
 
-def test_attention_computes_in_float32_on_the_cpu_whatever_the_rest_does() -> None:
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
+def test_attention_and_its_gradient_are_those_of_the_formula(
+    dtype: torch.dtype, error: float
+) -> None:
     torch.manual_seed(0)
-    q, k, v = torch.randn(3, 2, 4, 50, 16).bfloat16().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        seen = attention(q, k, v)
-    assert seen.dtype == torch.float32
-    wanted = torch.softmax(q.double() @ k.double().mT / 4, dim=-1) @ v.double()
-    torch.testing.assert_close(seen.double(), wanted, rtol=0, atol=1e-5)
+    inputs = torch.randn(3, 2, 4, 50, 16).to(dtype).requires_grad_()
+    exact = inputs.detach().double().requires_grad_()
+    wanted_gradient = torch.randn(2, 4, 50, 16).to(dtype)
+    seen = attention(*inputs)
+    q, k, v = exact
+    wanted = torch.softmax(q @ k.mT / 4, dim=-1) @ v
+    assert seen.dtype == dtype
+    seen.backward(wanted_gradient)
+    wanted.backward(wanted_gradient.double())
+    for found, true in ((seen, wanted), (inputs.grad, exact.grad)):
+        assert found is not None
+        assert true is not None
+        assert (found.double() - true).norm() < error * true.norm()
 
 
 def test_the_encoder_layer_computes_what_the_one_of_torch_does() -> None:
