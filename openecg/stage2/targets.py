@@ -1,7 +1,7 @@
 """Marks become training targets of any resolution, on the device, also when time is stretched."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from openecg.waves import (
+    BOUNDARIES,
     IGNORE,
     KINDS,
-    NOTHING_ANNOTATED,
+    NOT_MARKED,
     OTHER,
-    annotated_span,
+    Waves,
     ignore_spans,
     waves_from_ms,
 )
@@ -57,80 +58,60 @@ class Marks:
         return Marks(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-@dataclass(frozen=True)
-class StripMarks:
-    """Marks of one strip, as lists of the rows of `Marks`."""
-
-    on_ms: list[npt.NDArray[np.float64]]
-    off_ms: list[npt.NDArray[np.float64]]
-    boundary_ms: list[npt.NDArray[np.float64]]
-    unknown_on_ms: list[npt.NDArray[np.float64]]
-    unknown_off_ms: list[npt.NDArray[np.float64]]
-    span_ms: tuple[float, float]
-    end_ms: float
-
-
-def strip_marks(
+def stack_marks(
     kind: npt.NDArray[np.uint8],
     on_ms: npt.NDArray[np.float64],
     peak_ms: npt.NDArray[np.float64],
     off_ms: npt.NDArray[np.float64],
     *,
-    native_fs_hz: float,
-    native_samples: int,
-) -> StripMarks:
-    """Sort out the columns of a shard row.
+    n_waves: npt.NDArray[np.integer],
+    native_fs_hz: npt.NDArray[np.float64],
+    native_samples: npt.NDArray[np.int64],
+) -> Marks:
+    """Sort out the columns of shard rows, and put them into tensors on the CPU.
 
     Parameters
     ----------
-    kind, on_ms, peak_ms, off_ms : ndarray of shape (n_waves,)
-        Columns of the shard; NaN where not marked.
-    native_fs_hz, native_samples
+    kind, on_ms, peak_ms, off_ms : ndarray of shape (sum of n_waves,)
+        Columns of the shard, the waves of one row behind those of the other; NaN where not marked.
+    n_waves : ndarray of shape (N,), dtype int
+        Waves of each row.
+    native_fs_hz, native_samples : ndarray of shape (N,)
         Columns of the shard.
+
+    Raises
+    ------
+    ValueError
+        As `openecg.waves.Waves`.
     """
+    n_strips, n_kinds = n_waves.size, len(KINDS)
+    strip = np.repeat(np.arange(n_strips), n_waves)
     sample_ms = 1000.0 / native_fs_hz
-    waves = waves_from_ms(kind, on_ms, peak_ms, off_ms, fs_hz=native_fs_hz)
+    rates: Any = native_fs_hz[strip]  # of each wave its own
+    waves = waves_from_ms(kind, on_ms, peak_ms, off_ms, fs_hz=rates)
     whole = waves.complete
-    of_kind = [kind == code for code in KINDS]
-    boundaries = []
-    for own in of_kind:  # the order of BOUNDARIES
-        for ends in (on_ms, off_ms):
-            marks = ends[own]
-            boundaries.append(np.sort(marks[~np.isnan(marks)]))
-    unknown_on, unknown_off = _merged(
-        [(first, last + 1) for _, first, last in ignore_spans(waves, fs_hz=native_fs_hz)]
-    )
-    first, last = annotated_span(waves) or NOTHING_ANNOTATED
-    return StripMarks(
-        on_ms=[on_ms[whole & own] for own in of_kind],
-        off_ms=[off_ms[whole & own] + sample_ms for own in of_kind],
-        boundary_ms=boundaries,
-        unknown_on_ms=[unknown_on * sample_ms],
-        unknown_off_ms=[unknown_off * sample_ms],
-        span_ms=(first * sample_ms, (last + 1) * sample_ms)
-        if (first, last) != NOTHING_ANNOTATED
-        else (np.inf, -np.inf),
-        end_ms=native_samples * sample_ms,
-    )
+    group = strip * n_kinds + np.searchsorted(list(KINDS), kind)
+    times = np.stack([on_ms, off_ms], axis=1)
+    marked = ~np.isnan(times)
+    boundary = (2 * group[:, None] + np.arange(2))[marked]  # the order of BOUNDARIES
+    ascending = np.lexsort((times[marked], boundary))
+    unknown, unknown_on, unknown_off = _unknown_regions(waves, n_waves, native_fs_hz)
+    first, last = _annotated_spans(waves, strip, n_strips)
 
+    def padded(values: npt.NDArray[np.float64], row: npt.NDArray[np.int64], n_rows: int) -> Tensor:
+        table = _padded(values, row, n_rows=n_strips * n_rows)
+        return torch.from_numpy(table.reshape(n_strips, n_rows, -1))
 
-def stack_marks(strips: Sequence[StripMarks]) -> Marks:
-    """Put the marks of strips into tensors on the CPU."""
-
-    def padded(name: str) -> Tensor:
-        rows = [getattr(strip, name) for strip in strips]
-        width = max((values.size for row in rows for values in row), default=0)
-        table = np.full((len(rows), len(rows[0]), max(width, 1)), np.inf, dtype=np.float32)
-        for i, row in enumerate(rows):
-            for j, values in enumerate(row):
-                table[i, j, : values.size] = values
-        return torch.from_numpy(table)
-
-    lists = [field.name for field in fields(StripMarks)][:5]
     return Marks(
-        **{name: padded(name) for name in lists},
-        span_ms=torch.tensor([strip.span_ms for strip in strips], dtype=torch.float32),
-        end_ms=torch.tensor([strip.end_ms for strip in strips], dtype=torch.float32),
+        on_ms=padded(on_ms[whole], group[whole], n_kinds),
+        off_ms=padded((off_ms + sample_ms[strip])[whole], group[whole], n_kinds),
+        boundary_ms=padded(times[marked][ascending], boundary[ascending], len(BOUNDARIES)),
+        unknown_on_ms=padded(unknown_on * sample_ms[unknown], unknown, 1),
+        unknown_off_ms=padded(unknown_off * sample_ms[unknown], unknown, 1),
+        span_ms=torch.from_numpy(
+            np.stack([first * sample_ms, (last + 1) * sample_ms], axis=1).astype(np.float32)
+        ),
+        end_ms=torch.from_numpy((native_samples * sample_ms).astype(np.float32)),
     )
 
 
@@ -212,9 +193,52 @@ def _filled(on_ms: Tensor, off_ms: Tensor, edges_ms: Tensor) -> Tensor:
     return covered.diff(dim=2)
 
 
-def _merged(
-    regions: list[tuple[int, int]],
+def _padded(
+    values: npt.NDArray[np.float64], row: npt.NDArray[np.int64], *, n_rows: int
+) -> npt.NDArray[np.float32]:
+    """Put each value into its row, in their order; rows are filled up with infinity."""
+    order = np.argsort(row, kind="stable")
+    counts = np.bincount(row, minlength=n_rows)
+    column = np.arange(row.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((n_rows, max(counts.max(initial=0), 1)), np.inf, dtype=np.float32)
+    table[row[order], column] = values[order]
+    return table
+
+
+def _annotated_spans(
+    waves: Waves, strip: npt.NDArray[np.int64], n_strips: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Find the first and the last end of the waves of each strip; infinity and -infinity if none.
+
+    For one strip, `openecg.waves.annotated_span`.
+    """
+    first, last = np.full(n_strips, np.inf), np.full(n_strips, -np.inf)
+    for ends in (waves.on, waves.off):
+        marked = ends != NOT_MARKED
+        places = ends[marked].astype(np.float64)
+        np.minimum.at(first, strip[marked], places)
+        np.maximum.at(last, strip[marked], places)
+    return first, last
+
+
+def _unknown_regions(
+    waves: Waves, n_waves: npt.NDArray[np.integer], fs_hz: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find where the missing parts of incomplete waves may lie: strips, first samples, stops."""
+    stops = np.cumsum(n_waves)
+    regions = []
+    for strip in np.unique(np.searchsorted(stops, np.flatnonzero(~waves.complete), side="right")):
+        own = slice(stops[strip] - n_waves[strip], stops[strip])
+        alone = Waves(waves.kind[own], waves.on[own], waves.peak[own], waves.off[own])
+        spans = ignore_spans(alone, fs_hz=float(fs_hz[strip]))
+        regions += [
+            (strip, *joined) for joined in _merged([(first, last + 1) for _, first, last in spans])
+        ]
+    strips, firsts, ends = np.array(regions, dtype=np.int64).reshape(-1, 3).T
+    return strips, firsts, ends
+
+
+def _merged(regions: list[tuple[int, int]]) -> list[list[int]]:
     """Join half-open regions that overlap."""
     joined: list[list[int]] = []
     for first, stop in sorted(regions):
@@ -222,5 +246,4 @@ def _merged(
             joined[-1][1] = max(joined[-1][1], stop)
         else:
             joined.append([first, stop])
-    table = np.array(joined, dtype=np.float64).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
+    return joined

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +18,7 @@ from openecg.files import ROW_GROUP_ROWS, ParquetRows, read_keys, read_parquet
 from openecg.selection import learnt_rows
 from openecg.signals import z_score
 from openecg.stage2.network import N_LEADS
-from openecg.stage2.targets import Marks, stack_marks, strip_marks
+from openecg.stage2.targets import Marks, stack_marks
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +26,8 @@ KEYS = ("dataset", "record_id", "lead", "window", "split")
 MARKS = ("wave_kind", "on_ms", "peak_ms", "off_ms", "native_fs_hz", "native_samples")
 
 SIGNAL = ("lead_index", "fs_hz", "signal")
+
+SCALED_ROWS = 32  # at a time; of windows of 10 s, what is needed to scale them fits into a cache
 
 Like = tuple[Path, float, int]  # a file, its sampling rate in Hz, and samples of a window
 Select = Callable[[npt.NDArray[np.str_], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
@@ -113,7 +114,8 @@ def read_windows(shards: Sequence[Path], *, select: Select, columns: Sequence[st
         if not table.num_rows:
             continue
         signal, like = _checked_signal(table, path, like)
-        signals.append(z_score(signal))
+        for start in range(0, len(signal), SCALED_ROWS):
+            signals.append(z_score(signal[start : start + SCALED_ROWS]))
         rows.append(table.drop_columns(["signal", "fs_hz"]))
     if like is None:
         raise _nothing(shards, found)
@@ -237,7 +239,7 @@ def _checked_signal(
     table: pa.Table, path: Path, like: Like | None
 ) -> tuple[npt.NDArray[np.float32], Like]:
     """Give the signals of rows of a file, and the first file with its rate and length."""
-    signal = list_matrix(table, "signal", path).astype(np.float32)
+    signal = list_matrix(table, "signal", path).astype(np.float32, copy=False)
     fs_hz = table["fs_hz"].to_numpy()
     like = like or (path, float(fs_hz[0]), signal.shape[1])
     if (fs_hz != like[1]).any() or signal.shape[1] != like[2]:
@@ -295,9 +297,9 @@ def check_datasets(rows: pa.Table, train_on: Sequence[str], shards: Sequence[Pat
         problem = "is not in train_on" if dataset in found else "has no training row"
         raise DataError(f"{shards[0]} and others: data set {dataset!r} {problem}")
     for dataset in train_on:
-        of_it = rows.filter(pc.equal(rows["dataset"], dataset))
-        n_records = len(of_it["record_id"].unique())
-        log.info("%s: %d training windows of %d records", dataset, of_it.num_rows, n_records)
+        records = rows["record_id"].filter(pc.equal(rows["dataset"], dataset))
+        n_records = len(records.unique())
+        log.info("%s: %d training windows of %d records", dataset, len(records), n_records)
 
 
 def marks_of(rows: pa.Table, folder: Path) -> Marks:
@@ -308,15 +310,30 @@ def marks_of(rows: pa.Table, folder: Path) -> Marks:
     DataError
         If marks are not as documented.
     """
-    columns = [rows[name].to_numpy(zero_copy_only=False) for name in MARKS]
-    strips = []
-    for row, values in enumerate(zip(*columns, strict=True)):
-        *marks, fs_hz, n_samples = values
-        try:
-            strips.append(strip_marks(*marks, native_fs_hz=fs_hz, native_samples=n_samples))
-        except ValueError as error:
-            raise DataError(f"{_name(folder, rows, row)}: {error}") from error
-    return stack_marks(strips)
+    try:
+        return _stacked_marks(rows)
+    except ValueError:
+        for row in range(rows.num_rows):
+            try:
+                _stacked_marks(rows.slice(row, 1))
+            except ValueError as error:
+                raise DataError(f"{_name(folder, rows, row)}: {error}") from error
+        raise
+
+
+def _stacked_marks(rows: pa.Table) -> Marks:
+    """Stack marks; ValueError if they are not as documented."""
+    *lists, fs_hz, n_samples = MARKS
+    columns, lengths = zip(*(_flat_lists(rows[name]) for name in lists), strict=True)
+    if any((own != lengths[0]).any() for own in lengths):
+        numbers = ", ".join(str(own.sum()) for own in lengths)
+        raise ValueError(f"{', '.join(lists)} must be of one length, got {numbers}")
+    return stack_marks(
+        *columns,
+        n_waves=lengths[0],
+        native_fs_hz=rows[fs_hz].to_numpy(),
+        native_samples=rows[n_samples].to_numpy(),
+    )
 
 
 def lead_groups(rows: pa.Table) -> npt.NDArray[np.int64]:
@@ -335,22 +352,28 @@ def lead_groups(rows: pa.Table) -> npt.NDArray[np.int64]:
     """
     keys = rows.select(["dataset", "record_id", "window"]).to_pandas()
     number = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
-    members = [group.to_numpy() for _, group in pd.Series(range(len(keys))).groupby(number)]
-    most = max(len(group) for group in members)
-    return np.stack([np.resize(group, most) for group in members]).astype(np.int64)
+    order, counts = np.argsort(number, kind="stable"), np.bincount(number)
+    member = np.arange(counts.max()) % counts[:, None]
+    groups: npt.NDArray[np.int64] = order[(np.cumsum(counts) - counts)[:, None] + member]
+    return groups
 
 
 def list_matrix(table: pa.Table, column: str, path: Path) -> npt.NDArray[Any]:
     """Stack the lists of a column, one row each; DataError if their lengths differ."""
-    lists = table[column].combine_chunks()
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    values, lengths = _flat_lists(table[column])
     for row in np.flatnonzero(lengths != lengths[0])[:1]:
         raise DataError(
             f"{_name(path, table, row)}: {lengths[row]} values of {column!r}, but {lengths[0]} in "
             "the first row; they must be alike"
         )
-    values: npt.NDArray[Any] = lists.flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(lengths), -1)
+
+
+def _flat_lists(column: pa.ChunkedArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """Give the values of all lists of a column, one behind the other, and their lengths."""
+    lists = column.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    return lists.flatten().to_numpy(zero_copy_only=False), lengths
 
 
 def _name(path: Path, table: pa.Table, row: int) -> str:

@@ -1,10 +1,12 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openecg.stage2.targets import label_targets, offset_targets, stack_marks, strip_marks
+from openecg.stage2.targets import Marks, label_targets, offset_targets, stack_marks
 from openecg.waves import BOUNDARIES, IGNORE, KINDS, labels_from_ms
 
 FS_HZ, N_SAMPLES = 500.0, 1000
@@ -24,12 +26,22 @@ def strips(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
     return np.array(kind, dtype=np.uint8), *ms
 
 
+def stacked(*strips: tuple[np.ndarray, ...]) -> Marks:
+    """Marks of strips at ``FS_HZ`` of ``N_SAMPLES``."""
+    return stack_marks(
+        *map(np.concatenate, zip(*strips, strict=True)),
+        n_waves=np.array([len(strip[0]) for strip in strips]),
+        native_fs_hz=np.full(len(strips), FS_HZ),
+        native_samples=np.full(len(strips), N_SAMPLES),
+    )
+
+
 @given(strip=strips(), masked=st.booleans(), step=st.sampled_from([1, 5]))
 def test_labels_are_those_of_the_shard(
     strip: tuple[np.ndarray, ...], masked: bool, step: int
 ) -> None:
     n_labels = 500 // step
-    marks = stack_marks([strip_marks(*strip, native_fs_hz=FS_HZ, native_samples=N_SAMPLES)])
+    marks = stacked(strip)
     edges = torch.arange(n_labels + 1)[None] * (4.0 * step)
     wanted = labels_from_ms(
         *strip,
@@ -48,7 +60,7 @@ def one_wave(kind: int = 2, on_ms: float = 400.0, off_ms: float = 498.0) -> tupl
 
 @given(scale=st.floats(0.5, 2), shift_ms=st.floats(-300, 300))
 def test_labels_and_offsets_move_with_stretched_time(scale: float, shift_ms: float) -> None:
-    marks = stack_marks([strip_marks(*one_wave(), native_fs_hz=FS_HZ, native_samples=N_SAMPLES)])
+    marks = stacked(one_wave())
     # An item of 2 s in labels of 4 ms: label k shows the strip from shift + 4 k / scale on.
     edges = (torch.arange(501) * 4.0 / scale + shift_ms)[None]
     labels = label_targets(marks, edges, masked=False)[0].numpy()
@@ -71,7 +83,7 @@ def test_labels_and_offsets_move_with_stretched_time(scale: float, shift_ms: flo
 
 def test_offsets_are_measured_from_the_start_of_a_label_and_exact_below_a_sample() -> None:
     strip = one_wave(kind=3, on_ms=402.0, off_ms=498.0)
-    marks = stack_marks([strip_marks(*strip, native_fs_hz=FS_HZ, native_samples=N_SAMPLES)])
+    marks = stacked(strip)
     edges = torch.arange(101)[None] * 20.0
     offsets = offset_targets(marks, edges, samples_per_label=5)[0]
     on, off = BOUNDARIES.index("T_on"), BOUNDARIES.index("T_off")
@@ -86,8 +98,7 @@ def test_the_boundaries_of_incomplete_waves_are_targets_and_their_inside_is_not(
     kind, on, peak, off = one_wave()
     kind, peak = np.repeat(kind, 3), np.array([450.0, 1050.0, 1650.0])
     on, off = np.array([400.0, np.nan, 1600.0]), np.array([500.0, 1100.0, 1700.0])
-    strip = strip_marks(kind, on, peak, off, native_fs_hz=FS_HZ, native_samples=N_SAMPLES)
-    marks = stack_marks([strip])
+    marks = stacked((kind, on, peak, off))
     edges = torch.arange(501)[None] * 4.0
     labels = label_targets(marks, edges, masked=True)[0]
     assert set(labels[240:275].tolist()) == {IGNORE}
@@ -96,19 +107,36 @@ def test_the_boundaries_of_incomplete_waves_are_targets_and_their_inside_is_not(
     assert offsets[250:275, BOUNDARIES.index("QRS_on")].isnan().all()
 
 
-def test_strips_do_not_mix() -> None:
-    strips = [
-        strip_marks(*one_wave(1, 100.0), native_fs_hz=FS_HZ, native_samples=N_SAMPLES),
-        strip_marks(*one_wave(3, 300.0), native_fs_hz=FS_HZ, native_samples=N_SAMPLES),
-        strip_marks(
-            np.zeros(0, np.uint8), *[np.zeros(0)] * 3, native_fs_hz=500.0, native_samples=1000
-        ),
-    ]
-    edges = torch.arange(501) * 4.0
-    together = label_targets(stack_marks(strips), edges.expand(3, -1), masked=True)
-    for strip, labels in zip(strips, together, strict=True):
-        alone = label_targets(stack_marks([strip]), edges[None], masked=True)[0]
-        assert torch.equal(labels, alone)
-    assert set(together[2].tolist()) == {IGNORE}
-    backwards = stack_marks(strips).at(torch.tensor([2, 1, 0]))
-    assert torch.equal(label_targets(backwards, edges.expand(3, -1), masked=True), together.flip(0))
+@given(several=st.lists(strips(), min_size=1, max_size=4))
+def test_strips_do_not_mix(several: list[tuple[np.ndarray, ...]]) -> None:
+    together = stacked(*several)
+    for i, strip in enumerate(several):
+        for field in fields(Marks):
+            own = getattr(together, field.name)[i : i + 1]
+            alone = getattr(stacked(strip), field.name)
+            width = alone.shape[-1]
+            assert torch.equal(own[..., :width], alone), field.name
+            assert own[..., width:].isposinf().all()
+    several.append((np.zeros(0, np.uint8), *[np.zeros(0)] * 3))
+    edges = (torch.arange(501) * 4.0).expand(len(several), -1)
+    together = stacked(*several)
+    labels = label_targets(together, edges, masked=True)
+    assert set(labels[-1].tolist()) == {IGNORE}
+    order = torch.arange(len(several)).flip(0)
+    backwards = label_targets(together.at(order), edges, masked=True)
+    assert torch.equal(backwards, labels.flip(0))
+
+
+def test_each_strip_has_its_own_rate_and_length() -> None:
+    slow, fast = one_wave(1, 100.0, 500.0), one_wave(3, 300.0, np.nan)
+    marks = stack_marks(
+        *map(np.concatenate, zip(slow, fast, strict=True)),
+        n_waves=np.array([1, 1]),
+        native_fs_hz=np.array([250.0, 1000.0]),
+        native_samples=np.array([500, 3000]),
+    )
+    assert marks.end_ms.tolist() == [2000, 3000]
+    assert marks.off_ms[0, 0].tolist() == [504]
+    assert marks.span_ms.tolist() == [[100, 504], [300, 301]]
+    assert marks.unknown_on_ms[:, 0].tolist() == [[torch.inf], [300]]
+    assert marks.unknown_off_ms[:, 0].tolist() == [[torch.inf], [451]]

@@ -14,7 +14,7 @@ from openecg.stage2.batches import Data
 from openecg.stage2.checkpoint import load_checkpoint
 from openecg.stage2.network import Output
 from openecg.stage2.settings import Setting
-from openecg.stage2.targets import stack_marks, strip_marks
+from openecg.stage2.targets import stack_marks
 from openecg.stage2.train import rate_factor, train, tuning_scores
 from tests.unit.made_up_shards import (
     UNET,
@@ -282,10 +282,14 @@ def test_schemes_learn_from_the_records_they_do_not_score(tmp_path: Path) -> Non
 def test_tuning_scores_are_f1_over_annotated_labels() -> None:
     called = torch.tensor([[0, 1, 1, 2, 3, 3, 2]])
     columns = marked([(1, 20.0, 38.0), (2, 40.0, 78.0), (3, 80.0, 98.0), (2, 110.0, 118.0)])
-    marks = [columns[name] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")]
-    strip = strip_marks(*marks, native_fs_hz=500.0, native_samples=400)
+    marks = stack_marks(
+        *[columns[name] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")],
+        n_waves=np.array([4]),
+        native_fs_hz=np.array([500.0]),
+        native_samples=np.array([400]),
+    )
     one = torch.zeros(1, dtype=torch.int64)
-    data = Data(torch.zeros(1, 35), one, stack_marks([strip]), one[:, None], 250.0)
+    data = Data(torch.zeros(1, 35), one, marks, one[:, None], 250.0)
     training = Setting.from_dict(setting_values()).training
     scores = tuning_scores(Echo(called), data, torch.ones(4), training)
     # Of the true labels 0 1 2 2 3 0, and the last one, which nobody annotated, the first is not

@@ -67,6 +67,7 @@ def test_the_digest_sees_every_training_row_and_no_other(tmp_path: Path, column:
         ("signal", np.full(N_SAMPLES, np.nan), "record 2, lead V1: a sample is not finite"),
         ("signal", np.zeros(199), "record 2, lead V1: 199 values of 'signal', but 200"),
         ("wave_kind", [9] * 6, "record 2, lead V1: wave kind 9 is none of 1, 2, 3"),
+        ("on_ms", [0.0], "record 2, lead V1: wave_kind, on_ms, .* of one length, got 6, 1, 6, 6"),
         ("lead_index", 12, "record 2, lead V1: lead_index 12; allowed: 0 to 11"),
         ("fs_hz", 500.0, "windows of 200 samples at 250 Hz"),
         ("dataset", "other", "data set 'other' is not in train_on"),
