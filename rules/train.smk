@@ -45,7 +45,8 @@ rule train:
         scheme=lambda wildcards: wildcards.training.rpartition("-")[0] or HELD_OUT,
         seed=lambda wildcards: wildcards.training.rpartition("seed")[2],
     shell:
-        # A SIGTERM is for the training, which saves; without it, the shell would die of it first.
-        "trap '' TERM; python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
+        # A signal to all processes is for the training, which saves: the shell and tee outlive it.
+        "trap : TERM USR1; python -m openecg train --setting {input.setting:q} --shards {input.shards:q}"
         " --scheme {params.scheme} --seed {params.seed} --threads {params.threads}"
-        " --precision {params.precision} --memory-mb {params.memory_mb} --model {output.model:q} --history {output.history:q} 2>&1 | tee {log:q}"
+        " --precision {params.precision} --memory-mb {params.memory_mb} --model {output.model:q} --history {output.history:q} 2>&1"
+        " | (trap '' TERM USR1; exec tee {log:q})"

@@ -72,10 +72,11 @@ def train(
     """Train a setting on the records of its data sets that a scheme learns from.
 
     A stopped training goes on where it stopped when it is started again, to the bytes it would
-    have come to undisturbed: ``resume.safetensors`` beside ``model`` keeps its state. On SIGTERM,
-    as a cluster sends it before it takes a node away, that is the last step, and the exit status is
-    75; after a kill without warning, a state at most two minutes or an epoch old. It is left aside
-    if it comes from another setting, seed, code, machine kind or other records.
+    have come to undisturbed: ``resume.safetensors`` beside ``model`` keeps its state. On SIGTERM or
+    SIGUSR1, as a cluster sends them before it takes a node away, the step at hand, or else the
+    first one, is the last, and the exit status is 75; after a kill without warning, a state at most
+    two minutes or an epoch old. It is left aside if it comes from another setting, seed, code,
+    machine kind or other records.
 
     Parameters
     ----------
@@ -107,67 +108,67 @@ def train(
     DataError
         If the shards do not fit the setting.
     SystemExit
-        On SIGTERM.
+        On SIGTERM or SIGUSR1.
     """
-    wanted = read_setting(setting)
-    training = wanted.training
-    device = compute_device(threads)
-    precision = number_format(precision, device)
-    try:
-        learnt, tuning, seen = read_data(
-            shards, wanted, scheme=scheme, memory_mb=memory_mb, device=device
-        )
-    except ValueError as error:
-        raise error if isinstance(error, DataError) else ConfigError(str(error)) from error
-    if training.batch_size > learnt.n_items:
-        raise ConfigError(
-            f"{setting}: training.batch_size {training.batch_size} is more than the "
-            f"{learnt.n_items} {'windows' if training.leads == ANY_LEADS else 'leads'} to learn "
-            "from"
-        )
-    run = start_run(wanted, seed=seed, device=device)
-    origin = Origin(
-        name=setting.stem,
-        setting=wanted.to_dict(),
-        scheme=scheme,
-        seed=seed,
-        code=code_hash(__name__, f"openecg.stage2.{wanted.model['architecture']}"),
-        data=seen.digest,
-        fs_hz=seen.fs_hz,
-        n_samples=seen.n_samples,
-        precision=precision,
-        buffer=seen.buffer,
-    )
-    if run.network.layout is not None:
-        origin.setting["model"]["layout"] = run.network.layout
-    weights = torch.ones(len(CLASSES), device=device)
-    if training.class_weights:
-        try:
-            counts = [
-                class_counts(plain_targets(run.network, block, training))
-                for block in learnt.blocks()
-            ]
-            weights = weights_of_counts(torch.stack(counts).sum(dim=0))
-        except ValueError as error:
-            raise DataError(f"{setting}, training.class_weights: {error}") from error
-    log.info(
-        "%s: %s, seed %d, %s, %d parameters, %d leads to learn from, %d to tune on, "
-        "class weights %s",
-        origin.name,
-        scheme,
-        seed,
-        precision,
-        sum(p.numel() for p in run.network.parameters()),
-        learnt.n_windows,
-        tuning.n_windows,
-        [round(weight, 3) for weight in weights.tolist()],
-    )
-    kept = model.parent / RESUME
-    made_from = asdict(origin) | {"threads": threads, "device": device.type}
-    made_from["first_weights"] = weights_digest(run.network)
-    if kept.exists():
-        run = read_run(kept, run, made_from)
     with stop_requests() as stop:
+        wanted = read_setting(setting)
+        training = wanted.training
+        device = compute_device(threads)
+        precision = number_format(precision, device)
+        try:
+            learnt, tuning, seen = read_data(
+                shards, wanted, scheme=scheme, memory_mb=memory_mb, device=device
+            )
+        except ValueError as error:
+            raise error if isinstance(error, DataError) else ConfigError(str(error)) from error
+        if training.batch_size > learnt.n_items:
+            raise ConfigError(
+                f"{setting}: training.batch_size {training.batch_size} is more than the "
+                f"{learnt.n_items} {'windows' if training.leads == ANY_LEADS else 'leads'} to "
+                "learn from"
+            )
+        run = start_run(wanted, seed=seed, device=device)
+        origin = Origin(
+            name=setting.stem,
+            setting=wanted.to_dict(),
+            scheme=scheme,
+            seed=seed,
+            code=code_hash(__name__, f"openecg.stage2.{wanted.model['architecture']}"),
+            data=seen.digest,
+            fs_hz=seen.fs_hz,
+            n_samples=seen.n_samples,
+            precision=precision,
+            buffer=seen.buffer,
+        )
+        if run.network.layout is not None:
+            origin.setting["model"]["layout"] = run.network.layout
+        weights = torch.ones(len(CLASSES), device=device)
+        if training.class_weights:
+            try:
+                counts = [
+                    class_counts(plain_targets(run.network, block, training))
+                    for block in learnt.blocks()
+                ]
+                weights = weights_of_counts(torch.stack(counts).sum(dim=0))
+            except ValueError as error:
+                raise DataError(f"{setting}, training.class_weights: {error}") from error
+        log.info(
+            "%s: %s, seed %d, %s, %d parameters, %d leads to learn from, %d to tune on, "
+            "class weights %s",
+            origin.name,
+            scheme,
+            seed,
+            precision,
+            sum(p.numel() for p in run.network.parameters()),
+            learnt.n_windows,
+            tuning.n_windows,
+            [round(weight, 3) for weight in weights.tolist()],
+        )
+        kept = model.parent / RESUME
+        made_from = asdict(origin) | {"threads": threads, "device": device.type}
+        made_from["first_weights"] = weights_digest(run.network)
+        if kept.exists():
+            run = read_run(kept, run, made_from)
         saved = time.monotonic()
         for row in fit(
             run, learnt, tuning, weights, setting=wanted, seed=seed, precision=precision
@@ -188,16 +189,16 @@ def train(
                     kept,
                 )
                 raise SystemExit(STOPPED)
-    write_tsv(pd.DataFrame(run.history, columns=HISTORY), history)
-    save_checkpoint(run.best, origin, model)
-    kept.unlink(missing_ok=True)
-    log.info(
-        "%s: weights of epoch %d of %d, peak memory %s",
-        model,
-        run.best_epoch,
-        run.epoch,
-        _peak_memory(device),
-    )
+        write_tsv(pd.DataFrame(run.history, columns=HISTORY), history)
+        save_checkpoint(run.best, origin, model)
+        kept.unlink(missing_ok=True)
+        log.info(
+            "%s: weights of epoch %d of %d, peak memory %s",
+            model,
+            run.best_epoch,
+            run.epoch,
+            _peak_memory(device),
+        )
 
 
 @dataclass(frozen=True)

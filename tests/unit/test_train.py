@@ -1,5 +1,11 @@
 import logging
+import os
+import re
+import shlex
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +164,63 @@ def test_a_stopped_training_ends_in_the_bytes_of_an_undisturbed_one(
     assert trained(tmp_path / "b", **setting_of(case)) == undisturbed
     assert len(ran) == 3 * STEPS[case] - steps
     assert not (tmp_path / "b" / "resume.safetensors").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_training_asked_to_stop_while_it_reads_stops_after_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    undisturbed = trained(tmp_path / "a")
+    read, step, ran = module.read_data, module.train_step, list[int]()
+
+    def asked(*args: Any, **more: Any) -> Any:
+        signal.raise_signal(number)
+        return read(*args, **more)
+
+    monkeypatch.setattr(module, "train_step", lambda *a, **k: ran.append(1) or step(*a, **k))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read_data", asked)
+        with pytest.raises(SystemExit) as left:
+            trained(tmp_path / "b")
+    assert left.value.code == module.STOPPED
+    assert len(ran) == 1
+    assert (tmp_path / "b" / "resume.safetensors").exists()
+    assert trained(tmp_path / "b") == undisturbed
+
+
+RULES = Path(__file__).parents[2] / "rules" / "train.smk"
+SHELL = re.compile(r'^ {8}"(.*)"$', re.M)
+LATE = """\
+import signal, sys, time
+asked = []
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda number, _: asked.append(number))
+print("ready", flush=True)
+while not asked:
+    time.sleep(0.01)
+time.sleep(0.2)
+print("saved", flush=True)
+sys.exit(75)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_the_whole_shell_line_of_a_training_lets_it_save(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    rule = RULES.read_text().partition("\nrule train:")[2]
+    line = "".join(SHELL.findall(rule.partition("    shell:")[2]))
+    before, _, rest = line.partition("python -m openecg train")
+    after = rest[rest.index("2>&1") :].replace("{log:q}", "log.txt")
+    (tmp_path / "late.py").write_text(LATE)
+    shell = f"set -euo pipefail; {before}{shlex.quote(sys.executable)} late.py {after}"
+    run = subprocess.Popen(["bash", "-c", shell], cwd=tmp_path, start_new_session=True)
+    log = tmp_path / "log.txt"
+    while run.poll() is None and not (log.exists() and log.read_text()):
+        time.sleep(0.01)
+    os.killpg(run.pid, number)
+    assert run.wait(timeout=30) == module.STOPPED
+    assert log.read_text() == "ready\nsaved\n"
 
 
 def test_a_killed_training_goes_on_from_a_whole_epoch_or_step(
