@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class StreamedData:
     items : ndarray of shape (n_items, n_leads), dtype int64
         Windows that a network sees together, in the order of the shards.
     buffer : int
-        How many windows to learn from are held at a time, two times this while it changes.
+        How many windows to learn from are held at a time; on a GPU two times this while it changes.
     device : torch.device
     """
 
@@ -53,10 +54,14 @@ class StreamedData:
         return len(self.items)
 
     def blocks(self) -> Iterator[Data]:
-        """Read all windows in the order of their shards, some at a time."""
+        """Read all windows in the order of their shards, some at a time.
+
+        The next take the place of these.
+        """
         n_items = max(1, min(self.buffer, BLOCK_ROWS) // self.items.shape[1])
-        for start in range(0, len(self.items), n_items):
-            yield self._read(self.items[start : start + n_items])
+        yield from self._read(
+            [self.items[start : start + n_items] for start in range(0, len(self.items), n_items)]
+        )
 
     def batches(self, size: int, *, first: int) -> Iterator[tuple[Data, Tensor]]:
         """Draw an epoch from torch's global generator, and read its items buffer by buffer.
@@ -74,20 +79,16 @@ class StreamedData:
         Yields
         ------
         data : Data
-            The buffer.
+            The buffer; the next takes its place.
         items : Tensor of shape (size, n_leads), dtype int64
             Rows of ``data.items``.
         """
         order, ends = self.draw_order()
-        done = first
-        for end in ends.tolist():
-            stop = end // size  # what is left of a buffer goes with the next one
-            if stop <= done:
-                continue
-            items = self.items[order[done * size : stop * size]]
-            data = self._read(items)
-            yield from ((data, rows) for rows in data.items.view(stop - done, size, -1))
-            done = stop
+        # What is left of a buffer goes with the next one.
+        bounds = np.unique([first, *np.maximum(ends // size, first)]) * size
+        parts = [self.items[order[start:stop]] for start, stop in pairwise(bounds.tolist())]
+        for data in self._read(parts):
+            yield from ((data, rows) for rows in data.items.view(-1, size, self.items.shape[1]))
 
     def draw_order(self) -> tuple[Ints, Ints]:
         """Draw the items of an epoch.
@@ -113,18 +114,25 @@ class StreamedData:
             shuffled.append(together[torch.randperm(together.size).numpy()])
         return np.concatenate(shuffled), np.cumsum([one.size for one in shuffled])
 
-    def _read(self, items: Ints) -> Data:
-        """Read the windows of some items; the items of the result are these, in their order."""
-        which = np.unique(items)
-        windows = self.windows.read(which)
-        marks = marks_of(windows.rows, self.windows.shards[0].parent)
-        return Data(
-            torch.from_numpy(windows.signal).to(self.device),
-            torch.from_numpy(windows.lead_index).to(self.device),
-            marks.to(self.device),
-            torch.from_numpy(np.searchsorted(which, items)).to(self.device),
-            windows.fs_hz,
-        )
+    def _read(self, parts: Sequence[Ints]) -> Iterator[Data]:
+        """Read the windows of some items, then of others, the signals into the same memory.
+
+        Memory taken anew for each part is given back late and in pieces, so that a process grows
+        with their number. The items of a result are those asked for, in their order.
+        """
+        room = max((items.size for items in parts), default=0)
+        held = np.empty((room, self.windows.n_samples), dtype=np.float32)
+        for items in parts:
+            which = np.unique(items)
+            windows = self.windows.read(which, out=held)
+            marks = marks_of(windows.rows, self.windows.shards[0].parent)
+            yield Data(
+                torch.from_numpy(windows.signal).to(self.device),
+                torch.from_numpy(windows.lead_index).to(self.device),
+                marks.to(self.device),
+                torch.from_numpy(np.searchsorted(which, items)).to(self.device),
+                windows.fs_hz,
+            )
 
 
 def training_bytes(shards: Sequence[Path], scheme: str) -> tuple[int, int]:

@@ -145,11 +145,10 @@ def train(
         weights = torch.ones(len(CLASSES), device=device)
         if training.class_weights:
             try:
-                counts = [
-                    class_counts(plain_targets(run.network, block, training))
-                    for block in learnt.blocks()
-                ]
-                weights = weights_of_counts(torch.stack(counts).sum(dim=0))
+                counts = torch.zeros(len(CLASSES), dtype=torch.int64, device=device)
+                for block in learnt.blocks():
+                    counts += class_counts(plain_targets(run.network, block, training))
+                weights = weights_of_counts(counts)
             except ValueError as error:
                 raise DataError(f"{setting}, training.class_weights: {error}") from error
         log.info(
@@ -431,16 +430,17 @@ def tuning_scores(
     """Score windows: loss, F1 of P, QRS and T labels, and their mean; NaN without windows."""
     if not tuning.n_windows:
         return dict.fromkeys(TUNING, math.nan)
-    tables, losses = [], []
+    table = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
+    losses = []  # not as tensors, which keep apart the free memory around them
     for block in tuning.blocks():
         logits = run_network(network, block.signal, block.lead_index, block.items).logits
         target = plain_targets(network, block, training)
-        losses.append(label_loss(logits, target, weights, focal_gamma=0, soft=()))
+        sums = label_loss(logits, target, weights, focal_gamma=0, soft=())
+        losses.append([one.item() for one in sums])
         called, truth = logits.argmax(dim=2), target.long()
         pairs = (truth * len(CLASSES) + called)[truth != IGNORE]
-        tables.append(torch.bincount(pairs, minlength=len(CLASSES) ** 2).cpu().numpy())
-    loss, counted = (torch.stack(parts).sum() for parts in zip(*losses, strict=True))
-    table = np.sum(tables, axis=0).reshape(len(CLASSES), -1)
+        table += torch.bincount(pairs, minlength=table.size).view(table.shape).cpu().numpy()
+    loss, counted = (torch.tensor(parts).sum() for parts in zip(*losses, strict=True))
     # 2 TP / (2 TP + FP + FN), and 0 where a class is neither there nor called.
     f1 = 2 * table.diagonal() / np.maximum(table.sum(axis=0) + table.sum(axis=1), 1)
     values = [(loss / counted).item(), *f1[1:].tolist(), float(f1[1:].mean())]

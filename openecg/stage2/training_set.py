@@ -179,28 +179,32 @@ class FoundWindows:
         _, self._like = self._read(np.zeros(1, dtype=np.int64))
         _, self.fs_hz, self.n_samples = self._like
 
-    def read(self, which: npt.NDArray[np.int64]) -> Windows:
-        """Read some windows.
+    def read(
+        self, which: npt.NDArray[np.int64], *, out: npt.NDArray[np.float32] | None = None
+    ) -> Windows:
+        """Read some windows, a row group at a time.
 
         Parameters
         ----------
         which : ndarray of shape (n,), dtype int64
             Positions in ``rows``, in ascending order.
+        out : ndarray of shape (n or more, n_samples), dtype float32, optional
+            Where the signals are to stand; else in memory of their own.
 
         Raises
         ------
         DataError
             As `read_windows`.
         """
-        signal = np.empty((which.size, self.n_samples), dtype=np.float32)
-        lead_index = np.empty(which.size, dtype=np.int64)
+        out = np.empty((which.size, self.n_samples), dtype=np.float32) if out is None else out
+        signal, lead_index = out[: which.size], np.empty(which.size, dtype=np.int64)
         rows = []
-        for start in range(0, which.size, BLOCK_ROWS):
-            for file in np.unique(self.file[which[start : start + BLOCK_ROWS]]).tolist():
-                at = start + np.flatnonzero(self.file[which[start : start + BLOCK_ROWS]] == file)
-                (own, table), _ = self._read(which[at])
-                signal[at], lead_index[at] = z_score(own), table["lead_index"].to_numpy()
-                rows.append(table.select(self._columns))
+        place = np.stack([self.file[which], self.row_group[which]])
+        starts = np.flatnonzero((np.diff(place) != 0).any(axis=0)) + 1
+        for at in np.split(np.arange(which.size), starts):
+            (own, table), _ = self._read(which[at])
+            signal[at], lead_index[at] = z_score(own), table["lead_index"].to_numpy()
+            rows.append(table.select(self._columns))
         return Windows(pa.concat_tables(rows), signal, lead_index, self.fs_hz)
 
     def digest(self) -> str:

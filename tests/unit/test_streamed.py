@@ -91,6 +91,27 @@ def test_blocks_hold_what_memory_would(tmp_path: Path, leads: str) -> None:
     assert at == whole.n_items
 
 
+def test_signals_take_the_place_of_those_before(tmp_path: Path) -> None:
+    _, data = both(tmp_path, leads="one", buffer=100)
+    for held in ([one for one, _ in data.batches(7, first=0)], list(data.blocks())):
+        assert len({id(one) for one in held}) > 1
+        assert len({one.signal.data_ptr() for one in held}) == 1
+
+
+def test_windows_are_read_into_memory_that_is_given(tmp_path: Path) -> None:
+    paths = shards(tmp_path)
+    found = FoundWindows(paths, select=lambda split, _: split == "train", columns=MARKS)
+    which = np.array([0, 5, 255, 256, 301, found.number.size - 1])
+    own = found.read(which)
+    out = np.full((9, N_SAMPLES), np.nan, dtype=np.float32)
+    given = found.read(which, out=out)
+    assert np.shares_memory(given.signal, out)
+    assert np.array_equal(given.signal, own.signal)
+    assert np.isnan(out[which.size :]).all()
+    assert np.array_equal(given.lead_index, own.lead_index)
+    assert given.rows.equals(own.rows)
+
+
 def test_the_digest_sees_signals_marks_and_folds(tmp_path: Path) -> None:
     rows = shard_rows()
 
