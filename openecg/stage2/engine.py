@@ -15,9 +15,7 @@ from openecg.stage2.network import Network, Output
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 48  # leads
-COMPILED_STEPS = (
-    2000  # from so many on: on an H200 compiling takes 25 s or more and saves some 15 ms a step
-)
+COMPILED_STEPS = 2000  # on an H200 compiling takes 25 s and more, and saves some 15 ms a step
 AUTO, LOW, HIGH = "auto", "bfloat16", "float32"
 
 
@@ -55,9 +53,19 @@ def build_model(model: Mapping[str, Any]) -> Network:
     return network
 
 
-def compiled(network: nn.Module, device: torch.device, *, n_steps: int) -> nn.Module:
-    """Compile a network for a GPU if it trains so long that this pays; weights are shared."""
-    if device.type != "cuda" or n_steps < COMPILED_STEPS:
+def compiled(network: nn.Module, device: torch.device, *, n_steps: int, varied: bool) -> nn.Module:
+    """Compile a network for a GPU if that pays; weights are shared.
+
+    Parameters
+    ----------
+    network : nn.Module
+    device : torch.device
+    n_steps : int
+        For how many steps it will be used.
+    varied : bool
+        Whether the number of leads changes from step to step; each would be compiled by itself.
+    """
+    if device.type != "cuda" or n_steps < COMPILED_STEPS or varied:
         return network
     # As CUDA graphs: launched one by one, kernels this short keep the GPU waiting.
     return torch.compile(network, mode="reduce-overhead")  # type: ignore[return-value]

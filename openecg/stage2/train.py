@@ -338,7 +338,8 @@ def fit(
     training = setting.training
     n_batches = learnt.n_items // training.batch_size
     n_steps = training.epochs * n_batches
-    network = compiled(run.network, run.total.device, n_steps=n_steps)
+    varied = training.leads == ANY_LEADS
+    network = compiled(run.network, run.total.device, n_steps=n_steps, varied=varied)
     done = run.epoch * n_batches + run.step
 
     def rate(step: int) -> float:

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from openecg.stage2.engine import EVALUATION_BATCH, build_model, run_network, smaller_groups
+from openecg.stage2.engine import (
+    COMPILED_STEPS,
+    EVALUATION_BATCH,
+    build_model,
+    compiled,
+    run_network,
+    smaller_groups,
+)
 from tests.unit.made_up_shards import UNET
 
 
@@ -30,3 +38,21 @@ def test_every_window_is_in_a_group_of_its_item(size: int) -> None:
     assert set(groups.ravel()) == set(range(24))
     assert all(len(set(group)) == size and len(set(group // 12)) == 1 for group in groups)
     assert np.array_equal(groups, smaller_groups(items, size, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("device", "n_steps", "varied", "pays"),
+    [
+        ("cuda", COMPILED_STEPS, False, True),
+        ("cuda", COMPILED_STEPS - 1, False, False),
+        ("cuda", COMPILED_STEPS, True, False),
+        ("cpu", COMPILED_STEPS, False, False),
+    ],
+)
+def test_a_network_is_compiled_for_long_trainings_of_one_shape_on_a_gpu(
+    device: str, n_steps: int, varied: bool, pays: bool
+) -> None:
+    network = nn.Linear(2, 2)
+    made = compiled(network, torch.device(device), n_steps=n_steps, varied=varied)
+    assert (made is not network) == pays
+    assert list(map(id, made.parameters())) == list(map(id, network.parameters()))
