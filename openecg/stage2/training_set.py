@@ -316,12 +316,12 @@ def marks_of(rows: pa.Table, folder: Path) -> Marks:
     """
     try:
         return _stacked_marks(rows)
-    except ValueError:
-        for row in range(rows.num_rows):
-            try:
-                _stacked_marks(rows.slice(row, 1))
-            except ValueError as error:
-                raise DataError(f"{_name(folder, rows, row)}: {error}") from error
+    except ValueError as error:
+        if rows.num_rows == 1:
+            raise DataError(f"{_name(folder, rows, 0)}: {error}") from error
+        half = rows.num_rows // 2
+        for part in (rows.slice(0, half), rows.slice(half)):  # which of them is the bad one in?
+            marks_of(part, folder)
         raise
 
 
