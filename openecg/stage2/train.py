@@ -434,18 +434,28 @@ def tuning_scores(
     table = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
     losses = []  # not as tensors, which keep apart the free memory around them
     for block in tuning.blocks():
-        logits = run_network(network, block.signal, block.lead_index, block.items).logits
-        target = plain_targets(network, block, training)
-        sums = label_loss(logits, target, weights, focal_gamma=0, soft=())
-        losses.append([one.item() for one in sums])
-        called, truth = logits.argmax(dim=2), target.long()
-        pairs = (truth * len(CLASSES) + called)[truth != IGNORE]
-        table += torch.bincount(pairs, minlength=table.size).view(table.shape).cpu().numpy()
+        *sums, pairs = _block_scores(network, block, weights, training)
+        losses.append(sums)
+        table += pairs
     loss, counted = (torch.tensor(parts).sum() for parts in zip(*losses, strict=True))
     # 2 TP / (2 TP + FP + FN), and 0 where a class is neither there nor called.
     f1 = 2 * table.diagonal() / np.maximum(table.sum(axis=0) + table.sum(axis=1), 1)
     values = [(loss / counted).item(), *f1[1:].tolist(), float(f1[1:].mean())]
     return dict(zip(TUNING, values, strict=True))
+
+
+def _block_scores(
+    network: Network, block: Data, weights: Tensor, training: Training
+) -> tuple[float, float, npt.NDArray[np.int64]]:
+    """Give loss, what to divide it by, and counts of true and called classes; keep no tensor."""
+    logits = run_network(network, block.signal, block.lead_index, block.items).logits
+    target = plain_targets(network, block, training)
+    loss, counted = label_loss(logits, target, weights, focal_gamma=0, soft=())
+    called, truth = logits.argmax(dim=2), target.long()
+    n_classes = len(CLASSES)
+    pairs = (truth * n_classes + called)[truth != IGNORE]
+    table = torch.bincount(pairs, minlength=n_classes**2).view(n_classes, n_classes)
+    return loss.item(), counted.item(), table.cpu().numpy()
 
 
 def rate_factor(step: int, *, n_steps: int, warmup: float) -> float:
