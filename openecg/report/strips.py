@@ -13,6 +13,7 @@ from openecg.errors import DataError
 from openecg.files import ParquetRows, list_values, read_keys, read_parquet
 from openecg.plots import Spans, strip
 from openecg.report.parts import figure, label
+from openecg.selection import ALL, HELD_OUT, TUNING
 from openecg.tables import where
 from openecg.waves import IGNORE
 
@@ -88,16 +89,16 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
     """Draw some leads with true and predicted waves, as HTML figures.
 
     The waves shown are those of each trained setting's lowest seed, or of all systems if none was
-    trained.
+    trained; of held-out records, or if none were scored, of the first scope that was.
     """
     files = _lowest_seeds(predictions)
     errors, places = [], []
-    keys = [_keys(read_keys(path, [*KEYS, "split"])) for path in files]
+    keys = [_keys(read_keys(path, KEYS)) for path in files]
     start = 0
     with ExitStack() as stack:
         frames = [stack.enter_context(ParquetRows([path], ["frames"])) for path in files]
         for path in shards:
-            labels = read_parquet(path, columns=[*KEYS, "split", "labels"])
+            labels = read_parquet(path, columns=[*KEYS, "labels"])
             for number, own in enumerate(keys):
                 found = own.get_indexer(_keys(labels))
                 both = np.flatnonzero(found >= 0)
@@ -113,7 +114,7 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
     if not errors:
         raise DataError(
             f"{predictions[0]}: no strip in common with {shards[0]}; rows must agree in "
-            f"{', '.join([*KEYS, 'split'])}"
+            f"{', '.join(KEYS)}"
         )
     both_sides = [pd.concat(parts, ignore_index=True) for parts in (errors, places)]
     every = pd.concat(both_sides, axis=1)
@@ -121,7 +122,7 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
     every = every.sort_values(["file", "row"], kind="stable").reset_index(drop=True)
     mean = every.groupby(KEYS, sort=False)["error"].mean().dropna().reset_index()
     chosen = choose_strips(mean, n_strips)
-    truth_names = [*KEYS, "split", "fs_hz", "signal", "labels", "wave_kind", "on_ms", "off_ms"]
+    truth_names = [*KEYS, "fs_hz", "signal", "labels", "wave_kind", "on_ms", "off_ms"]
     truth_names += ["span_on_ms", "span_off_ms"]
     names = ["system", "seed", *KEYS, "split", "frames", "wave_kind", "on_ms", "off_ms"]
     wanted = every.merge(chosen[[*KEYS, "why"]].assign(order=range(len(chosen))), on=KEYS)
@@ -132,7 +133,7 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
             called = systems.take((starts[one["file"]] + one["row"]).to_numpy(np.int64))
             true = truth.take(one["truth"].to_numpy(np.int64)).to_pandas()
             rows = called.to_pandas().merge(
-                true.drop_duplicates(KEYS), on=[*KEYS, "split"], suffixes=("", "_true")
+                true.drop_duplicates(KEYS), on=KEYS, suffixes=("", "_true")
             )
             rows = rows.assign(error=one["error"].to_numpy())
             html.append(_strip_html(rows, str(one["why"].iloc[0])))
@@ -140,13 +141,19 @@ def draw_strips(predictions: Sequence[Path], shards: Sequence[Path], n_strips: i
 
 
 def _lowest_seeds(predictions: Sequence[Path]) -> list[Path]:
-    """Choose the file of each trained setting's lowest seed, or those of all systems."""
-    names = ["system", "dataset", "seed"]
+    """Choose the file of each trained setting's lowest seed, or those of all systems.
+
+    Only files of one scope are chosen: of the held-out records if there are any.
+    """
+    names = ["system", "dataset", "seed", "split"]
     first = []
     for path in predictions:
         with ParquetRows([path], names) as rows:
             if len(rows):
                 first.append((path, rows.take(np.zeros(1, np.int64)).to_pylist()[0]))
+    scopes = [one["split"] if one["split"] in (TUNING, ALL) else HELD_OUT for _, one in first]
+    shown = HELD_OUT if HELD_OUT in scopes else scopes[0] if scopes else HELD_OUT
+    first = [one for one, scope in zip(first, scopes, strict=True) if scope == shown]
     trained = [one for one in first if one[1]["seed"]]
     lowest: dict[tuple[str, str], Path] = {}
     for path, one in sorted(trained or first, key=lambda found: int(found[1]["seed"] or 0)):
@@ -155,7 +162,7 @@ def _lowest_seeds(predictions: Sequence[Path]) -> list[Path]:
 
 
 def _keys(table: pa.Table) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(table.select([*KEYS, "split"]).to_pandas())
+    return pd.MultiIndex.from_frame(table.select(KEYS).to_pandas())
 
 
 def _share_wrong(labels: npt.NDArray[np.uint8], frames: npt.NDArray[np.uint8]) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,8 @@ from openecg.stage2.network import Network
 from openecg.stage2.settings import Setting, Training
 
 log = logging.getLogger(__name__)
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass
@@ -78,9 +80,28 @@ def start_run(setting: Setting, *, seed: int, device: torch.device) -> Run:
     optimizer = torch.optim.AdamW(groups, weight_decay=setting.training.weight_decay, fused=True)
     average = None
     if setting.training.average is not None:
-        mean = get_ema_multi_avg_fn(setting.training.average)  # type: ignore[no-untyped-call]
+        mean = running_mean(setting.training.average)
         average = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
     return Run(network, optimizer, average, torch.zeros(2, device=device))
+
+
+def running_mean(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Make the rule by which weights are averaged: exponentially, in which the first soon fade.
+
+    Parameters
+    ----------
+    decay : float
+        Per step, approached from below: after n steps at most (1 + n) / (10 + n). Were it the same
+        from the first step on, the weights before any learning would make up 4 % of the mean of
+        1,600 steps at 0.998.
+    """
+
+    def update(mean: Tensors, weights: Tensors, n_averaged: Tensor | int) -> None:
+        n = int(n_averaged)
+        average = get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))  # type: ignore[no-untyped-call]
+        average(mean, weights, n_averaged)
+
+    return update
 
 
 def draw_seed(seed: int, epoch: int, step: int) -> int:
