@@ -86,10 +86,10 @@ def predict(
     native = pa.concat_tables([read_keys(path, ["native_fs_hz"]) for path in shards])
     rows = windows.rows.append_column("native_fs_hz", native["native_fs_hz"].take(windows.number))
     device = compute_device(threads)
-    own = network.to(device)
+    network.to(device)
     n_labels = 0
     with parquet_writer(PROBABILITY_SCHEMA, probabilities) as writer:
-        for block, out in evaluate(own, windows, items, device, shifts=shifts):
+        for block, out in evaluate(network, windows, items, device, shifts=shifts):
             n_labels = out.logits.shape[1]
             writer.write(_table(rows[block], out, network, origin))
     log.info(

@@ -339,8 +339,13 @@ def fit(
     n_batches = learnt.n_items // training.batch_size
     n_steps = training.epochs * n_batches
     varied = training.leads == ANY_LEADS
-    network = compiled(run.network, run.total.device, n_steps=n_steps, varied=varied)
     done = run.epoch * n_batches + run.step
+    network = compiled(run.network, run.total.device, n_steps=n_steps - done, varied=varied)
+
+    def batches() -> Iterator[Batch]:  # where it ends, the last buffer is let go
+        for data, items in learnt.batches(training.batch_size, first=run.step):
+            torch.manual_seed(draw_seed(seed, run.epoch + 1, run.step + 1))
+            yield make_batch(data, items, run.network, setting)
 
     def rate(step: int) -> float:
         return rate_factor(step, n_steps=n_steps, warmup=training.warmup)
@@ -350,15 +355,13 @@ def fit(
         tqdm(total=n_steps, initial=done, unit="step", disable=None) as bar,
     ):
         while not run.ended(training):
-            started, first = time.perf_counter(), run.step
+            started = time.perf_counter()
             torch.manual_seed(draw_seed(seed, run.epoch + 1, 0))
             network.train()
             n_windows = 0
-            for data, items in learnt.batches(training.batch_size, first=first):
-                torch.manual_seed(draw_seed(seed, run.epoch + 1, run.step + 1))
+            for batch in batches():
                 for group in run.optimizer.param_groups:
                     group["lr"] = group["peak"] * rate(run.epoch * n_batches + run.step)
-                batch = make_batch(data, items, run.network, setting)
                 run.total += train_step(
                     network, run.optimizer, batch, weights, training, precision=precision
                 )
@@ -432,7 +435,7 @@ def tuning_scores(
     if not tuning.n_windows:
         return dict.fromkeys(TUNING, math.nan)
     table = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
-    losses = []  # not as tensors, which keep apart the free memory around them
+    losses = []  # as floats: tensors kept from block to block fragment the heap
     for block in tuning.blocks():
         *sums, pairs = _block_scores(network, block, weights, training)
         losses.append(sums)

@@ -317,7 +317,7 @@ def marks_of(rows: pa.Table, folder: Path) -> Marks:
     try:
         return _stacked_marks(rows)
     except ValueError as error:
-        if rows.num_rows == 1:
+        if rows.num_rows <= 1:
             raise DataError(f"{_name(folder, rows, 0)}: {error}") from error
         half = rows.num_rows // 2
         for part in (rows.slice(0, half), rows.slice(half)):  # which of them is the bad one in?

@@ -119,7 +119,7 @@ class UNet(Network):
             passed.append(x)
         if self.attention is not None:
             tokens = x.transpose(1, 2)  # [B L, T, c]
-            places = sinusoids(tokens.shape[1], tokens.shape[2]).to(x.device)
+            places = sinusoids(tokens.shape[1], tokens.shape[2]).to(tokens)
             tokens = self.attention(tokens + places)
             x = tokens.transpose(1, 2)
         for block, beside in zip(self.up, passed[-2::-1], strict=True):

@@ -20,6 +20,7 @@ from openecg.made import made_by
 from openecg.numbers import tabulate_numbers
 from openecg.report.page import write_report
 from openecg.report.strips import choose_strips
+from openecg.selection import TUNING
 from openecg.table_list import TABLES
 from openecg.tabulate import read_table, write_table
 from tests.unit.made_up_numbers import SOURCES, write_scores
@@ -446,6 +447,24 @@ def test_a_run_without_training_or_check_has_no_such_sections(inputs: dict[str, 
     assert "<h2>Training" not in page
     assert "<h2>Scorer check" not in page
     assert len(_sources(page)) == 3 + 1
+
+
+@pytest.mark.parametrize("others", [[], ["held out"]])
+def test_strips_are_of_held_out_records_or_else_of_the_first_scope(
+    inputs: dict[str, Any], others: list[str]
+) -> None:
+    tuned = []
+    for path in inputs["predictions"]:
+        table = pq.read_table(path)
+        split = pa.array([TUNING] * table.num_rows)
+        table = table.set_column(table.column_names.index("split"), "split", split)
+        tuned.append(path.with_name(f"tuned_{path.name}"))
+        pq.write_table(table, tuned[-1])
+    held_out = inputs["predictions"] if others else []
+    write_report(**(inputs | {"predictions": [*tuned, *held_out]}))
+    page = inputs["report"].read_text()
+    assert page.count(f", {SPLIT} split: ") == (3 if others else 0)
+    assert page.count(f", {TUNING} split: ") == (0 if others else 3)
 
 
 def test_predictions_and_shards_without_a_common_strip_are_refused(
