@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from openecg.stage2.conv_transformer import build
 from openecg.stage2.encoder import Dropout, EncoderLayer, attention
@@ -36,6 +39,36 @@ def test_attention_and_its_gradient_are_those_of_the_formula(
         assert found is not None
         assert true is not None
         assert (found.double() - true).norm() < error * true.norm()
+
+
+class DtypesOf(TorchDispatchMode):
+    """Note in which formats an operator is called."""
+
+    def __init__(self, operator: str) -> None:
+        super().__init__()
+        self.operator, self.found = operator, set[torch.dtype]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.operator in str(func):
+            self.found |= {arg.dtype for arg in args if isinstance(arg, torch.Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_gradient_of_attention_is_computed_in_float32() -> None:
+    inputs = torch.randn(3, 2, 4, 50, 16).bfloat16().requires_grad_()
+    with DtypesOf("flash_attention_for_cpu_backward") as called:
+        attention(*inputs).sum().backward()
+    assert called.found == {torch.float32}
+
+
+def test_in_autocast_the_encoder_computes_in_bfloat16_also_behind_an_embedding() -> None:
+    network = build(**(MODEL | {"d_model": 8, "layers": 2}))
+    found = []
+    for layer in network.encoder:
+        layer.register_forward_hook(lambda _, inputs, out: found.extend([inputs[0], out]))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(2, 3, 200), torch.zeros(2, 3, dtype=torch.int64))
+    assert {one.dtype for one in found} == {torch.bfloat16}
 
 
 def test_the_encoder_layer_computes_what_the_one_of_torch_does() -> None:
@@ -92,6 +125,9 @@ def test_dropout_drops_its_share_of_every_place_and_keeps_the_mean() -> None:
     assert set(dropped.unique().tolist()) == {0.0, torch.tensor(1 / 0.9).item()}
     assert values.grad is not None
     assert torch.equal(values.grad, dropped.detach())
+    assert not torch.equal(dropout(values), dropped)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(values), dropped)
     lost = (dropped == 0).float().flatten()
     assert lost.mean().item() == pytest.approx(0.1, abs=0.003)
     assert lost.view(-1, 4).mean(dim=0).numpy() == pytest.approx([0.1] * 4, abs=0.005)

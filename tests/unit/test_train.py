@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,32 @@ def test_a_training_asked_to_stop_while_it_reads_stops_after_its_first_step(
     assert trained(tmp_path / "b") == undisturbed
 
 
+def test_what_is_left_to_train_decides_on_compiling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[dict[str, Any]]()
+
+    def note(network: Any, device: Any, **options: Any) -> Any:
+        asked.append(options)
+        return network
+
+    monkeypatch.setattr(module, "compiled", note)
+    trained(tmp_path / "a")
+    with monkeypatch.context() as patch:
+        step = module.train_step
+
+        def last(*args: Any, **options: Any) -> Any:
+            signal.raise_signal(signal.SIGTERM)
+            return step(*args, **options)
+
+        patch.setattr(module, "train_step", last)
+        with pytest.raises(SystemExit):
+            trained(tmp_path / "b")
+    trained(tmp_path / "b")
+    assert asked[0]["n_steps"] == asked[1]["n_steps"] == asked[2]["n_steps"] + 1
+    assert not any(options["varied"] for options in asked)
+
+
 RULES = Path(__file__).parents[2] / "rules" / "train.smk"
 SHELL = re.compile(r'^ {8}"(.*)"$', re.M)
 LATE = """\
@@ -215,11 +242,17 @@ def test_a_signal_to_the_whole_shell_line_of_a_training_lets_it_save(
     (tmp_path / "late.py").write_text(LATE)
     shell = f"set -euo pipefail; {before}{shlex.quote(sys.executable)} late.py {after}"
     run = subprocess.Popen(["bash", "-c", shell], cwd=tmp_path, start_new_session=True)
-    log = tmp_path / "log.txt"
-    while run.poll() is None and not (log.exists() and log.read_text()):
-        time.sleep(0.01)
-    os.killpg(run.pid, number)
-    assert run.wait(timeout=30) == module.STOPPED
+    log, latest = tmp_path / "log.txt", time.monotonic() + 60
+    try:
+        while not (log.exists() and log.read_text()):
+            assert run.poll() is None
+            assert time.monotonic() < latest
+            time.sleep(0.01)
+        os.killpg(run.pid, number)
+        assert run.wait(timeout=30) == module.STOPPED
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
     assert log.read_text() == "ready\nsaved\n"
 
 
