@@ -41,6 +41,7 @@ rule read_records:
         "results/logs/read_records/{dataset}.{part}.log",
     benchmark:
         "results/benchmarks/read_records/{dataset}.{part}.tsv"
+    priority: 1  # the longest jobs wait for all records
     conda:
         "../envs/openecg.yaml"
     resources:
