@@ -63,6 +63,16 @@ def test_a_slow_table_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.main(["--seconds", "0.1"]) == 1
 
 
+def test_some_tables_may_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--only", "training", "codec", "--seconds", "0.1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("decode, whole shard") < printed.index("nothing")
+    assert "fast " not in printed
+    with pytest.raises(SystemExit) as left:
+        bench.main(["--only", "trainings"])
+    assert left.value.code == 2
+
+
 def test_the_streams_of_the_workflow_are_timed() -> None:
     config = Path(bench.__file__).parents[1] / "workflow_config.yaml"
     assert "original" in yaml.safe_load(config.read_text())["streams"]
