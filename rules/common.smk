@@ -22,6 +22,7 @@ from openecg.config import check_config, source_name
 from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
 from openecg.head import check_disk, hold
+from openecg.leads import LEADS
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
 from openecg.stage2.decoding import NO_OFFSETS, resolve_decoding
@@ -45,6 +46,7 @@ SCORES = {
     "boundaries": ("openecg.metrics", LAYOUTS),
     "classical": ("openecg.classical", ("qtdb",)),  # leads annotated together
 }
+MOST_LEADS = {"qtdb": 2}  # of a record, by layout; of the others twelve
 PUBLISHED_NUMBERS = Path(workflow.basedir) / "openecg" / "published.tsv"
 GOALS = Path(workflow.basedir) / "openecg" / "goals.tsv"
 RULE_FILES = [
@@ -102,16 +104,25 @@ def scored_by(scope):
 
 
 def scored_datasets(scope, system):
-    """Data sets a system is scored on: without held-out records, those of the zips it learns from."""
+    """Data sets a system is scored on: those whose records have the leads that it is to see.
+
+    Without held-out records, only those of the zips it learns from.
+    """
+    leads = 0 if system.startswith("nk_") else decoding_of(system)["leads"]
+    able = [
+        dataset
+        for dataset in SCORED
+        if leads <= MOST_LEADS.get(SPECS[dataset]["layout"], len(LEADS))
+    ]
     if scope == HELD_OUT:
-        return SCORED
+        return able
     models = systems(scope) if system.startswith("nk_") else [system]
     learnt = {
         source_of(name)
         for model in models
         for name in SETTINGS[setting_of(model)]["train_on"]
     }
-    return [name for name in SCORED if source_of(name) in learnt]
+    return [name for name in able if source_of(name) in learnt]
 
 
 def schemes(scope):

@@ -101,6 +101,16 @@ def test_data_to_train_on_only_are_prepared_and_not_scored(fresh: Checkout) -> N
     assert fresh.planned() == {rule: n - fewer.get(rule, 0) for rule, n in before.items()}
 
 
+def test_systems_are_scored_where_records_have_their_leads(fresh: Checkout) -> None:
+    before = fresh.planned()
+    more = "train: [F_simulated, C_simulated, F_simulated+leads_6]"
+    fresh.edit("configs/tiny.yaml", "training_threads: 1", f"training_threads: 1\n{more}")
+    now = fresh.planned()
+    added = {rule: now[rule] - before[rule] for rule in ("predict", "decode", "score")}
+    # Records of simulated_qtdb have two leads.
+    assert added == {"predict": 2, "decode": 2, "score": 2 * 2}
+
+
 def test_second_run_does_nothing(done: Checkout) -> None:
     assert done.planned() == {}
 
