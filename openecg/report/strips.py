@@ -13,7 +13,7 @@ from openecg.errors import DataError
 from openecg.files import ParquetRows, list_values, read_keys, read_parquet
 from openecg.plots import Spans, strip
 from openecg.report.parts import figure, label
-from openecg.selection import ALL, HELD_OUT, TUNING
+from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING
 from openecg.tables import where
 from openecg.waves import IGNORE
 
@@ -152,7 +152,7 @@ def _lowest_seeds(predictions: Sequence[Path]) -> list[Path]:
             if len(rows):
                 first.append((path, rows.take(np.zeros(1, np.int64)).to_pylist()[0]))
     scopes = [one["split"] if one["split"] in (TUNING, ALL) else HELD_OUT for _, one in first]
-    shown = HELD_OUT if HELD_OUT in scopes else scopes[0] if scopes else HELD_OUT
+    shown = min(scopes, key=SCOPES.index, default=HELD_OUT)
     first = [one for one, scope in zip(first, scopes, strict=True) if scope == shown]
     trained = [one for one in first if one[1]["seed"]]
     lowest: dict[tuple[str, str], Path] = {}

@@ -17,11 +17,7 @@ from openecg.files import parquet_writer, read_keys
 from openecg.probabilities import PROBABILITY_SCHEMA
 from openecg.selection import scored_rows, split_name
 from openecg.stage2.checkpoint import Origin, load_checkpoint
-from openecg.stage2.engine import (
-    compute_device,
-    evaluation_batches,
-    smaller_groups,
-)
+from openecg.stage2.engine import compute_device, evaluation_batches, smaller_groups
 from openecg.stage2.network import Network, Output
 from openecg.stage2.settings import ANY_LEADS, Setting
 from openecg.stage2.shifts import run_shifted

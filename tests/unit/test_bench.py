@@ -64,9 +64,10 @@ def test_a_slow_table_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_some_tables_may_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["--only", "training", "codec", "--seconds", "0.1"]) == 0
+    assert bench.main(["--only", "training", "scoring"]) == 0
     printed = capsys.readouterr().out
-    assert printed.index("decode, whole shard") < printed.index("nothing")
+    assert printed.count("nothing") == 2
+    assert "decode, whole shard" not in printed
     assert "fast " not in printed
     with pytest.raises(SystemExit) as left:
         bench.main(["--only", "trainings"])
