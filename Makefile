@@ -1,6 +1,6 @@
 # make run                              the main job, on simulated data
 # make run CONFIG=configs/ludb.yaml     the same on the real LUDB
-# make slurm PARTITION=... ACCOUNT=...  the same on a SLURM cluster
+# make slurm PARTITION=... ACCOUNT=...  the same on a SLURM cluster; GPU_PARTITION=... for training
 # make test                             lint and all tests
 # make test-slurm                       tests on a SLURM of their own; needs root and Debian
 # make bench                            speed of codec, tokenising, scoring, reading, training
@@ -62,8 +62,8 @@ run: $(STAMP)
 	$(HEADLINE)
 
 slurm: $(SLURM_STAMP)
-	SBATCH_PARTITION=$(PARTITION) SBATCH_GPU_PARTITION=$(GPU_PARTITION) SBATCH_ACCOUNT=$(ACCOUNT) \
-	  $(SNAKEMAKE) --workflow-profile profiles/slurm $(ARGS) $(CONFIGFILE)
+	$(if $(PARTITION),SBATCH_PARTITION=$(PARTITION)) $(if $(GPU_PARTITION),SBATCH_GPU_PARTITION=$(GPU_PARTITION)) \
+	  $(if $(ACCOUNT),SBATCH_ACCOUNT=$(ACCOUNT)) $(SNAKEMAKE) --workflow-profile profiles/slurm $(ARGS) $(CONFIGFILE)
 	$(HEADLINE)
 
 test: lint unit

@@ -26,8 +26,10 @@ ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves, or a ki
 LEAST_BYTES = 10_000_000  # free; Snakemake's own records and logs need some
 PATIENCE_S = 90  # for jobs to end after they were told to; SLURM kills after its KillWait
 
-# Options of Snakemake that only look, and need no lock.
-ONLY_LOOK = {"-n", "--dry-run", "--dryrun", "--dag", "--rulegraph", "--filegraph", "--summary"}
+# Options of Snakemake that only look, and need no lock; -np is -n and -p.
+ONLY_LOOK = re.compile(
+    r"-n\w*|-[DSl]|--l[ciptu]|--(dry-?run|dag|rulegraph|filegraph|(detailed-)?summary|list\S*|lint)(=\S*)?"
+)
 
 _held: IO[str] | None = None
 
@@ -35,9 +37,14 @@ _held: IO[str] | None = None
 def main(argv: list[str]) -> int:
     """Take this folder, clear up after a killed run, and become the command ``argv``."""
     try:
-        if not ONLY_LOOK.intersection(argv):
+        if not any(map(ONLY_LOOK.fullmatch, argv)):
             STATE.mkdir(exist_ok=True)
             check_disk()
+            if note := begun_elsewhere():
+                return _say(
+                    f"a run on SLURM works in {Path.cwd()}, or was killed: {note}; if it has ended,"
+                    f" remove {LOCK} and start again"
+                )
             if not hold():
                 return _say(
                     f"another run works in {Path.cwd()}: {LOCK.read_text().strip()}; wait for its"
@@ -49,6 +56,17 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}")
     os.execvp(argv[0], argv)
+
+
+def begun_elsewhere() -> str:
+    """Give the note of a run with SLURM jobs that began on another machine and did not end.
+
+    Where locks hold on one machine only, as on some shared file systems, `hold` cannot tell such a
+    run from a killed one, whose jobs may be cancelled. Empty if there is none.
+    """
+    note = LOCK.read_text().strip() if LOCK.exists() else ""
+    here = f" on {socket.gethostname()} " in note
+    return "" if here or not killed_locks() or not run_ids() else note
 
 
 def hold() -> bool:
@@ -76,7 +94,7 @@ def hold() -> bool:
 
 def clear_up() -> None:
     """End what a killed run left running, then remove its locks and half-written files."""
-    locks = list((STATE / "locks").glob("*.lock"))
+    locks = killed_locks()
     if locks:
         _say("the run before this one was killed; its jobs are ended and its lock is removed")
     end_slurm_jobs(run_ids())
@@ -86,6 +104,11 @@ def clear_up() -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def killed_locks() -> list[Path]:
+    """List the locks of Snakemake, which those of a killed run outlive."""
+    return list((STATE / "locks").glob("*.lock"))
 
 
 def check_disk() -> None:

@@ -350,7 +350,8 @@ rule score_pacing:
         "../envs/openecg.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        # 20 seconds for 100 records on one core
+        runtime=lambda wildcards, input, attempt: (30 + len(input.records)) * attempt,
     params:
         code=code_hash("openecg.pacing_table"),
         folds=lookup(within=config, dpath="pacing/folds"),

@@ -147,7 +147,7 @@ class Cluster:
         }
 
     def up(self) -> None:
-        """Start everything and wait until both nodes are idle."""
+        """Start everything and wait until all nodes are idle."""
         for name in (
             "etc",
             "state",

@@ -184,6 +184,7 @@ def run_out_of_memory(place: Place) -> list[str]:
     env = {**place.cluster.env, "SBATCH_CONSTRAINT": "stays"}
     run = Run(folder, "snakemake", *profile, *QUICK, env=env)
     run.succeed()
+    assert (folder / "done.txt").read_text() == f"{300 << 20}\n"
     return [" ".join(job[1:]) for job in place.cluster.jobs("State", "ReqMem", name=run.name)]
 
 

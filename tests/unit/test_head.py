@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,35 +70,76 @@ def test_locks_and_half_written_files_of_a_killed_run_go(
     assert "was killed" in capsys.readouterr().err
 
 
-def test_jobs_of_slurm_are_found_by_the_names_in_the_logs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+Script = Callable[[str, str], None]
+
+
+@pytest.fixture
+def slurm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """A run that gave jobs to SLURM; call it with a command of SLURM and what that does."""
     (folder / ".snakemake" / "log" / "1.snakemake.log").write_text("SLURM run ID: mine\nmore\n")
     bin_ = folder / "bin"
     bin_.mkdir()
-    queue = folder / "queue"
-    queue.write_text("7 mine\n8 theirs\n9 mine\n")
-    (bin_ / "squeue").write_text(f"#!/bin/sh\ncat {queue}\n")
-    (bin_ / "scancel").write_text(f"#!/bin/sh\necho $@ > {folder}/cancelled; : > {queue}\n")
-    for path in bin_.iterdir():
-        path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     monkeypatch.setattr(time, "sleep", lambda _: None)
+
+    def script(name: str, body: str) -> None:
+        (bin_ / name).write_text(f"#!/bin/sh\n{body}\n")
+        (bin_ / name).chmod(0o755)
+
+    return script
+
+
+def test_jobs_of_slurm_are_found_by_the_names_in_the_logs(folder: Path, slurm: Script) -> None:
+    queue = folder / "queue"
+    queue.write_text("7 mine\n8 theirs\n9 mine\n")
+    slurm("squeue", f"cat {queue}")
+    slurm("scancel", f"echo $@ > {folder}/cancelled; : > {queue}")
     head.end_slurm_jobs(head.run_ids())
     assert (folder / "cancelled").read_text() == "7 9\n"
 
 
-def test_a_slurm_that_does_not_answer_is_no_empty_queue(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_run_on_slurm_from_another_machine_is_not_taken_for_killed(
+    folder: Path,
+    slurm: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (folder / ".snakemake" / "log" / "1.snakemake.log").write_text("SLURM run ID: mine\n")
-    bin_ = folder / "bin"
-    bin_.mkdir()
-    (bin_ / "squeue").write_text("#!/bin/sh\necho slurm_load_jobs error: no contact >&2; exit 1\n")
-    (bin_ / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    slurm("squeue", "true")
+    monkeypatch.setattr(os, "execvp", lambda *command: started.append(command))
+    started: list[tuple[str, list[str]]] = []
+    lock = folder / ".snakemake" / "locks" / "0.input.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    note = "process 7 on elsewhere since yesterday\n"
+    head.LOCK.write_text(note)
+    assert head.main(["true"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert note.strip() in line
+    assert lock.exists()
+    assert head.LOCK.read_text() == note
+    assert not started
+    head.LOCK.unlink()  # as the line says
+    head.main(["true"])
+    assert started
+    assert not lock.exists()
+
+
+def test_a_run_from_another_machine_that_ended_is_in_no_ones_way(
+    folder: Path, slurm: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm("squeue", "true")
+    started: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(os, "execvp", lambda *command: started.append(command))
+    head.LOCK.write_text("process 7 on elsewhere since yesterday\n")
+    head.main(["true"])
+    assert started
+
+
+def test_a_slurm_that_does_not_answer_is_no_empty_queue(
+    slurm: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slurm("squeue", "echo slurm_load_jobs error: no contact >&2; exit 1")
     monkeypatch.setattr(head, "PATIENCE_S", 0)
-    monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(os, "execvp", lambda *command: pytest.fail("went on"))
     assert head.main(["true"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -115,9 +157,24 @@ def test_a_full_disk_is_refused_before_anything_starts(
     assert str(folder) in line
 
 
-def test_a_look_at_the_plan_needs_no_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+LOOKS = ("-n", "-np", "--dryrun", "--dag=dot", "-D", "--detailed-summary", "--lt", "--list-rules")
+
+
+@pytest.mark.parametrize("option", LOOKS)
+def test_a_look_at_the_plan_needs_no_lock(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
     became = []
     monkeypatch.setattr(os, "execvp", lambda *command: became.append(command))
-    head.main(["snakemake", "-n"])
-    assert became == [("snakemake", ["snakemake", "-n"])]
+    head.main(["snakemake", option])
+    assert became == [("snakemake", ["snakemake", option])]
     assert not head.LOCK.exists()
+
+
+@pytest.mark.parametrize("option", ["--unlock", "--touch", "--notemp", "--delete-all-output"])
+def test_what_changes_the_folder_needs_the_lock(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(os, "execvp", lambda *command: None)
+    head.main(["snakemake", option])
+    assert head.LOCK.exists()

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-GROWING = r"=lambda wildcards, attempt: \d+ \* attempt"
+GROWING = r"=lambda wildcards, (input, )?attempt: (\d+|\(.+\)) \* attempt"
 
 
 def profile(name: str) -> dict[str, Any]:
