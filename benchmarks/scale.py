@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         if options.folder is None:
             shutil.rmtree(folder)
+    print("of each rule: memory of its largest job, processor time of all its jobs per record")
     print_table(memory_rows(measured))
     if len(scales) < 2:
         return 0
@@ -207,13 +208,13 @@ def scale_rows(measured: dict[int, dict[str, Any]]) -> list[list[str]]:
 
 
 def memory_rows(measured: dict[int, dict[str, Any]]) -> list[list[str]]:
-    """Lay out the memory of the largest job and the processor time, a row for each rule."""
+    """Lay out the memory of the largest job and processor time per record, a row for each rule."""
     rules = sorted({rule for one in measured.values() for rule in one["memory_mb"]})
     rows = [
         [
             "rule",
             *(f"MB at {scale}" for scale in measured),
-            *(f"CPU ms per record at {scale}" for scale in measured),
+            *(f"CPU ms at {scale}" for scale in measured),
         ]
     ]
     for rule in rules:

@@ -140,8 +140,11 @@ def simulate(*, layout: str, records: int, seed: int, archive: Path) -> None:
             spool.add(members)
         if layout in SUMMED:
             spool.add_sums()
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
-            listed = _Directory()
+        with (
+            spool.file() as rows,
+            zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped,
+        ):
+            listed = _Directory(rows)
             zipped.filelist = listed  # type: ignore[assignment]
             for name, size, content in spool.members():
                 info = _info(f"{TOP_FOLDERS[layout]}/{name}")
@@ -208,6 +211,10 @@ class Spool:
                     with group.open(info) as content:
                         yield info.filename, info.file_size, content
 
+    def file(self) -> IO[bytes]:
+        """Open a file beside the members, to write and read, that goes when it is closed."""
+        return tempfile.TemporaryFile(dir=self._folder.name)
+
     def _path(self, first: str) -> Path:
         return Path(self._folder.name, first.replace("/", "+"))
 
@@ -221,10 +228,10 @@ def _info(name: str) -> zipfile.ZipInfo:
 
 
 class _Directory:
-    """The list of members that `zipfile` keeps until the end, a tenth of the size."""
+    """The list of members that `zipfile` keeps until the end, in a file."""
 
-    def __init__(self) -> None:
-        self._rows = io.BytesIO()
+    def __init__(self, rows: IO[bytes]) -> None:
+        self._rows = rows
         self._n = 0
 
     def __len__(self) -> int:
@@ -237,12 +244,10 @@ class _Directory:
         self._n += 1
 
     def __iter__(self) -> Iterator[zipfile.ZipInfo]:
-        rows, at = self._rows.getbuffer(), 0
+        self._rows.seek(0)
         for _ in range(self._n):
-            length, crc, compressed, size, offset = _ROW.unpack_from(rows, at)
-            at += _ROW.size + length
-            name = bytes(rows[at - length : at]).decode()
-            info = _info(name)
+            length, crc, compressed, size, offset = _ROW.unpack(self._rows.read(_ROW.size))
+            info = _info(self._rows.read(length).decode())
             info.CRC, info.compress_size, info.file_size = crc, compressed, size
             info.header_offset = offset
             yield info
