@@ -63,7 +63,7 @@ run: $(STAMP)
 
 slurm: $(SLURM_STAMP)
 	$(if $(PARTITION),SBATCH_PARTITION=$(PARTITION)) $(if $(GPU_PARTITION),SBATCH_GPU_PARTITION=$(GPU_PARTITION)) \
-	  $(if $(ACCOUNT),SBATCH_ACCOUNT=$(ACCOUNT)) $(SNAKEMAKE) --workflow-profile profiles/slurm $(ARGS) $(CONFIGFILE)
+	  $(if $(ACCOUNT),SBATCH_ACCOUNT=$(ACCOUNT)) USER=$${USER:-$$(id -un)} $(SNAKEMAKE) --workflow-profile profiles/slurm $(ARGS) $(CONFIGFILE)
 	$(HEADLINE)
 
 test: lint unit

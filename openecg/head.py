@@ -24,6 +24,7 @@ LOCK = STATE / "head.lock"
 MARK = "OPENECG_HEAD"  # in the environment of every job: the folder that its run works in
 ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves, or a killed `simulate`
 LEAST_BYTES = 10_000_000  # free; Snakemake's own records and logs need some
+SLURM_PROFILE = "profiles/slurm"
 PATIENCE_S = 90  # for jobs to end after they were told to; SLURM kills after its KillWait
 
 # Options of Snakemake that only look, and need no lock; -np is -n and -p.
@@ -45,6 +46,8 @@ def main(argv: list[str]) -> int:
                     f"a run on SLURM works in {Path.cwd()}, or was killed: {note}; if it has ended,"
                     f" remove {LOCK} and start again"
                 )
+            if SLURM_PROFILE in argv and (silence := silence_of_slurm()):
+                return _say(f"SLURM does not answer: {silence}")
             if not hold():
                 return _say(
                     f"another run works in {Path.cwd()}: {LOCK.read_text().strip()}; wait for its"
@@ -97,7 +100,7 @@ def clear_up() -> None:
     locks = killed_locks()
     if locks:
         _say("the run before this one was killed; its jobs are ended and its lock is removed")
-    end_slurm_jobs(run_ids())
+    end_slurm_jobs(run_ids(), killed=bool(locks))
     end_processes()
     for path in [*locks, *RESULTS.rglob(ASIDE)]:
         if path.is_dir():
@@ -140,18 +143,19 @@ def run_ids() -> set[str]:
     return found
 
 
-def end_slurm_jobs(names: set[str]) -> None:
+def end_slurm_jobs(names: set[str], *, killed: bool) -> None:
     """Cancel the jobs of these names and wait until they have ended.
 
     Raises
     ------
     OSError
-        If SLURM does not answer: an old job may then still write over new results.
+        If SLURM does not answer, and the last run was killed: an old job may then still write over
+        new results.
     """
-    if not names or not shutil.which("squeue"):
+    if not names or (not killed and silence_of_slurm()):
         return
     asked = False
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + (PATIENCE_S if shutil.which("squeue") else 0)
     while True:
         jobs, failure = queued(names)
         if not jobs and not failure:
@@ -164,13 +168,23 @@ def end_slurm_jobs(names: set[str]) -> None:
             break
         time.sleep(1)
     if failure:
-        reason = f"cannot tell whether jobs of an earlier run in this folder still run: {failure}"
+        reason = (
+            f"cannot tell whether jobs of the killed run still run: {failure}; if none does, remove"
+            f" {STATE / 'locks'} and start again"
+        )
         raise OSError(errno.EAGAIN, reason, "squeue")
     _say(f"SLURM jobs {' '.join(jobs)} have not ended; going on")
 
 
+def silence_of_slurm() -> str:
+    """Say why SLURM does not answer; empty if it does."""
+    return queued(set())[1]
+
+
 def queued(names: set[str]) -> tuple[list[str], str]:
     """List the ids of the user's SLURM jobs of these names, or say why SLURM does not answer."""
+    if not shutil.which("squeue"):
+        return [], "no command squeue here"
     queue = subprocess.run(
         ["squeue", "--me", "--noheader", "--format=%A %j"], capture_output=True, text=True
     )

@@ -116,7 +116,7 @@ def describe(
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     most = rows or MOST_ROWS
     is_table = False
-    if start[:4] == PARQUET_MAGIC:
+    if start[:4] == PARQUET_MAGIC or path.suffix == ".parquet":
         table = read_parquet(path)
         kind = kind_of(table)
         title = kind.what
@@ -128,9 +128,11 @@ def describe(
             )
     elif record is not None:
         raise DataError(f"{path}: holds no strips; shards, records, tokens and predictions do")
-    elif start[:4] == ZIP_MAGIC:
+    elif start[:4] == ZIP_MAGIC or path.suffix == ".zip":
         title, body = _zip(path, most, width)
-    elif len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < size:
+    elif path.suffix == ".safetensors" or (
+        len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < size
+    ):
         title, body = "Weights, and what is noted with them", _safetensors(path, most, width)
     else:
         text = _text_of(path)

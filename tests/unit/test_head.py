@@ -94,7 +94,7 @@ def test_jobs_of_slurm_are_found_by_the_names_in_the_logs(folder: Path, slurm: S
     queue.write_text("7 mine\n8 theirs\n9 mine\n")
     slurm("squeue", f"cat {queue}")
     slurm("scancel", f"echo $@ > {folder}/cancelled; : > {queue}")
-    head.end_slurm_jobs(head.run_ids())
+    head.end_slurm_jobs(head.run_ids(), killed=False)
     assert (folder / "cancelled").read_text() == "7 9\n"
 
 
@@ -139,12 +139,35 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(
     slurm: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slurm("squeue", "echo slurm_load_jobs error: no contact >&2; exit 1")
+    lock = head.STATE / "locks" / "0.input.lock"
+    lock.parent.mkdir()
+    lock.touch()
     monkeypatch.setattr(head, "PATIENCE_S", 0)
     monkeypatch.setattr(os, "execvp", lambda *command: pytest.fail("went on"))
     assert head.main(["true"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "squeue: cannot tell whether jobs of an earlier run" in line
-    assert line.endswith("no contact")
+    *_, line = capsys.readouterr().err.splitlines()
+    assert "squeue: cannot tell whether jobs of the killed run still run" in line
+    assert "no contact" in line
+    assert lock.exists()
+
+
+def test_after_a_run_that_ended_a_silent_slurm_is_in_no_ones_way(
+    slurm: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm("squeue", "echo slurm_load_jobs error: no contact >&2; exit 1")
+    started: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(os, "execvp", lambda *command: started.append(command))
+    head.main(["snakemake", "--cores", "2"])
+    assert started
+
+
+def test_a_run_on_a_silent_slurm_is_refused_at_once(
+    slurm: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slurm("squeue", "echo slurm_load_jobs error: no contact >&2; exit 1")
+    monkeypatch.setattr(os, "execvp", lambda *command: pytest.fail("went on"))
+    assert head.main(["snakemake", "--workflow-profile", "profiles/slurm"]) == 1
+    assert "SLURM does not answer: slurm_load_jobs error" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_refused_before_anything_starts(

@@ -513,6 +513,13 @@ def test_a_setting_is_told_from_other_yaml(tmp_path: Path) -> None:
     assert "YAML file" in plain(tmp_path / "b")
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.safetensors", "a.zip"])
+def test_a_text_is_not_what_its_name_says(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("a sentence in the place of data\n")
+    with pytest.raises(DataError, match="not a readable"):
+        plain(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
