@@ -110,7 +110,7 @@ def clear_up() -> None:
 
 
 def killed_locks() -> list[Path]:
-    """List the locks of Snakemake, which those of a killed run outlive."""
+    """List the locks of Snakemake: those of a killed run, once `hold` has told that none lives."""
     return list((STATE / "locks").glob("*.lock"))
 
 

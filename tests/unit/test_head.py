@@ -105,8 +105,8 @@ def test_a_run_on_slurm_from_another_machine_is_not_taken_for_killed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     slurm("squeue", "true")
-    monkeypatch.setattr(os, "execvp", lambda *command: started.append(command))
     started: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(os, "execvp", lambda *command: started.append(command))
     lock = folder / ".snakemake" / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.touch()
