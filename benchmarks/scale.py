@@ -25,6 +25,7 @@ import pandas as pd
 import yaml
 
 from benchmarks.bench import print_table
+from benchmarks.high_water.sitecustomize import FOLDER
 from benchmarks.training import VERDICTS
 from openecg.made import commit_of
 
@@ -34,6 +35,7 @@ RECORDS, PART_RECORDS = 200, 100
 MEMORY_MB = 64  # for training windows: 200 records fit, 2,000 do not
 MOST_GROWTH = 1.2  # of time per record and of memory, from one scale to ten times as much
 MEASURED = "measured.json"
+HIGH_WATER = "high_water"
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
@@ -158,24 +160,27 @@ def measure(scale: int, place: Path, *, cores: int) -> dict[str, Any]:
             found["wall_s"] = found.get("wall_s", 0) + time.monotonic() - started
             notes.write_text(json.dumps(found))
         found["no_op_s"] = _run(snakemake, place)
-        found |= job_figures(place / "results" / "benchmarks")
+        found |= job_figures(place / "results" / "benchmarks", place / HIGH_WATER)
         notes.write_text(json.dumps(found))
     return found
 
 
-def job_figures(folder: Path) -> dict[str, dict[str, float]]:
-    """Read what Snakemake measured of the jobs.
+def job_figures(folder: Path, high_water: Path) -> dict[str, dict[str, float]]:
+    """Read what Snakemake measured of the jobs, and what Linux knew of their memory.
 
     Parameters
     ----------
     folder : Path
         Of the benchmarks: a file per rule, or a folder of them.
+    high_water : Path
+        What ``sitecustomize`` noted: a file per command of ``openecg``, which has the name of its
+        rule.
 
     Returns
     -------
     dict
-        ``memory_mb``, by rule the largest resident set in MB, and ``cpu_s``, by rule the time of
-        the processor in s of all jobs.
+        ``memory_mb``, by rule the largest resident set in MB, the larger of both, and ``cpu_s``,
+        by rule the time of the processor in s of all jobs.
     """
     memory_mb: dict[str, float] = {}
     cpu_s: dict[str, float] = {}
@@ -185,6 +190,11 @@ def job_figures(folder: Path) -> dict[str, dict[str, float]]:
         if pd.notna(table["max_rss"].max()):
             memory_mb[rule] = max(memory_mb.get(rule, 0.0), float(table["max_rss"].max()))
         cpu_s[rule] = cpu_s.get(rule, 0.0) + float(table["cpu_time"].sum())
+    for rule in cpu_s:
+        noted = high_water / rule.replace("_", "-")
+        if noted.exists():
+            peak_mb = max(map(int, noted.read_text().split())) / 1024
+            memory_mb[rule] = max(memory_mb.get(rule, 0.0), peak_mb)
     return {"memory_mb": memory_mb, "cpu_s": cpu_s}
 
 
@@ -260,8 +270,10 @@ def growth_rows(smaller: dict[str, Any], larger: dict[str, Any]) -> tuple[list[l
 
 def _run(command: list[str], place: Path) -> float:
     """Run a command in a folder, its output beside; return its seconds."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parent / HIGH_WATER), str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    (place / HIGH_WATER).mkdir(exist_ok=True)
+    environment[FOLDER] = str(place / HIGH_WATER)
     with (place / "scale.log").open("a") as log:
         started = time.monotonic()
         ended = subprocess.run(command, cwd=place, env=environment, stdout=log, stderr=log)

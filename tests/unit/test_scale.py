@@ -1,6 +1,7 @@
 """``make bench-scale``: what it asks the workflow for, and what it makes of the answers."""
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,24 @@ def test_memory_is_that_of_the_largest_job_of_a_rule(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.tsv"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{head}1\t0:00:01\t{rss}\t9\t{cpu}\n")
-    found = scale.job_figures(tmp_path)
+    high_water = tmp_path / "noted"
+    found = scale.job_figures(tmp_path, high_water)
     assert found["memory_mb"] == {"a": 12.25, "c": 7}
+    high_water.mkdir()
+    (high_water / "a").write_text("1024\n1024\n")
+    (high_water / "b").write_text("2048\n4096\n1024\n")
+    (high_water / "of-no-rule").write_text("8192\n")
+    found = scale.job_figures(tmp_path, high_water)
+    assert found["memory_mb"] == {"a": 12.25, "b": 4, "c": 7}
     assert found["cpu_s"] == {"a": 3, "b": 4, "c": 8}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux knows it of a process")
+def test_a_job_notes_the_largest_memory_it_had(tmp_path: Path) -> None:
+    scale._run([sys.executable, "-m", "openecg", "list-runs", "--help"], tmp_path)
+    (noted,) = (tmp_path / scale.HIGH_WATER).iterdir()
+    assert noted.name == "list-runs"
+    assert 5 * 1024 < int(noted.read_text()) < 1024 * 1024
 
 
 def test_a_complete_run_is_not_run_again(
