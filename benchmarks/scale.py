@@ -137,6 +137,7 @@ def measure(scale: int, place: Path, *, cores: int) -> dict[str, Any]:
     if not config.exists() or config.read_text() != wanted:
         config.write_text(wanted)
         notes.unlink(missing_ok=True)
+        shutil.rmtree(place / HIGH_WATER, ignore_errors=True)
     commit = commit_of(ROOT / "openecg")
     found: dict[str, Any] = {"commit": commit}
     if notes.exists():

@@ -121,3 +121,16 @@ def test_figures_of_another_commit_are_refused(tmp_path: Path) -> None:
     (place / scale.MEASURED).write_text('{"commit": "another"}')
     with pytest.raises(SystemExit, match="measured at commit another"):
         scale.measure(1, place, cores=1)
+
+
+def test_what_was_measured_of_another_configuration_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scale.yaml").write_text("datasets: []")
+    (tmp_path / scale.MEASURED).write_text("{}")
+    old = tmp_path / scale.HIGH_WATER / "train"
+    old.parent.mkdir()
+    old.write_text("1024\n")
+    monkeypatch.setattr(scale, "_run", lambda command, place: 1.0)
+    scale.measure(1, tmp_path, cores=1)
+    assert not old.exists()
