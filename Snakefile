@@ -34,6 +34,7 @@ include: "rules/report.smk"
 
 onstart:
     hold()
+    look_once_a_second()
 
 
 rule all:

@@ -6,7 +6,7 @@ import stat
 import zipfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from openecg.errors import DataError
-from openecg.zipdir import NotPlainError, list_members, read_member
+from openecg.zipdir import Block, NotPlainError, list_blocks, read_member
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ SUMS = "SHA256SUMS.txt"
 # The largest file of the supported data sets, the CSV of ISP, holds a few MB.
 MAX_MEMBER_BYTES = 256 * 2**20
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+# Of the names of members, a line each: what `_fault` may not like, and what macOS adds.
+NOT_PLAIN = [f"{a}{part}{b}" for part in (".", "..") for a in "\n/" for b in "\n/"]
+NOT_PLAIN += ["//", "\n/", ":", "\n__MACOSX/"]
 # What zipfile raises on damaged files.
 DAMAGED = (
     zipfile.BadZipFile,
@@ -77,7 +80,7 @@ class Archive:
                 self.top, self.members = _kept_members(path, keep)
                 self._file = path.open("rb")
                 if SUMS in self.members:
-                    self._sums = _kept_sums(self._file, self.members[SUMS], keep)
+                    self._sums = _kept_sums(self._file, self.members[SUMS], self.members)
             except (NotPlainError, OSError):
                 self._close()  # zipfile says what is wrong
             else:
@@ -255,21 +258,30 @@ def zip_stamp(path: Path) -> str:
 def _stamp(path: Path, size: int, changed_ns: int) -> str:
     """Stamp a zip once per process, and again if it was replaced meanwhile."""
     try:
-        digest = _hash_list(list_members(path))
+        digest = _hash_list(_rows(path))
     except (NotPlainError, OSError):
         try:
             with zipfile.ZipFile(path) as opened:
-                digest = _hash_list(iter(opened.infolist()))
+                digest = _hash_list(
+                    (info.filename, info.CRC, info.file_size, info.header_offset)
+                    for info in opened.infolist()
+                )
         except DAMAGED:
             return f"{size} bytes, no zip"
     return f"{size} bytes, members {digest[:12]}"
 
 
-def _hash_list(members: Iterator[zipfile.ZipInfo]) -> str:
+def _rows(path: Path) -> Iterator[tuple[str, int, int, int]]:
+    """Give name, CRC, size and place of the members of a plain zip."""
+    for block in list_blocks(path):
+        columns = (block.CRC, block.file_size, block.header_offset)
+        yield from zip(block.names, *(column.tolist() for column in columns), strict=True)
+
+
+def _hash_list(rows: Iterator[tuple[str, int, int, int]]) -> str:
     """Hash the list of members, as the text of a list of Python."""
     seen = hashlib.sha256(b"[")
-    for number, info in enumerate(members):
-        row = (info.filename, info.CRC, info.file_size, info.header_offset)
+    for number, row in enumerate(rows):
         seen.update(f"{', ' if number else ''}{row!r}".encode())
     seen.update(b"]")
     return seen.hexdigest()
@@ -285,29 +297,42 @@ def _kept_members(
     NotPlainError
         If anything is to be said against one of them.
     """
-    top, kept = "", {}
+    prefix = ""
+    kept: dict[str, zipfile.ZipInfo] = {}
     hashes = array("q")
-    for info in list_members(path):
-        name = info.filename
-        if name.startswith("__MACOSX/"):
-            continue
-        folder, slash, inside = name.partition("/")
-        top = top or folder
-        if _fault(info) or not slash or folder != top:
+    for block in list_blocks(path):
+        prefix = prefix or block.names[0].partition("/")[0] + "/"
+        if _any_fault(block) or not all(name.startswith(prefix) for name in block.names):
             raise NotPlainError
-        hashes.append(hash(name))
-        if not info.is_dir() and (inside == SUMS or keep(inside)):
-            kept[inside] = info
+        hashes.extend(map(hash, block.names))
+        inside = [name.removeprefix(prefix) for name in block.names]
+        rows = [
+            row
+            for row, name in enumerate(inside)
+            if name and name[-1] != "/" and (name == SUMS or keep(name))
+        ]
+        kept |= {inside[row]: info for row, info in zip(rows, block.infos(rows), strict=True)}
     numbers = np.sort(np.frombuffer(hashes, dtype=np.int64))
     if not numbers.size or (np.diff(numbers) == 0).any():  # a name that is there twice, probably
         raise NotPlainError
-    return top, kept
+    return prefix[:-1], kept
 
 
-def _kept_sums(
-    file: BinaryIO, info: zipfile.ZipInfo, keep: Callable[[str], bool]
-) -> dict[str, str]:
-    """Read the sums of the members to keep.
+def _any_fault(block: Block) -> bool:
+    """Tell whether `_fault` has, or may have, something to say about one of them."""
+    lines = "\n".join(["", *block.names, ""])
+    return bool(
+        (block.flag_bits & 1).any()
+        or not np.isin(block.compress_type, list(METHODS)).all()
+        or (block.file_size > MAX_MEMBER_BYTES).any()
+        or (block.external_attr >> 28 == stat.S_IFLNK >> 12).any()
+        or any(text in lines for text in NOT_PLAIN)
+        or lines.count("\n") != len(block.names) + 1
+    )
+
+
+def _kept_sums(file: BinaryIO, info: zipfile.ZipInfo, members: Collection[str]) -> dict[str, str]:
+    """Read the sums of some members.
 
     Raises
     ------
@@ -315,24 +340,27 @@ def _kept_sums(
         If it is not lines of printable ASCII, each a sum and a path.
     """
     sums = {}
-    for line in _lines(read_member(file, info)):
-        text = line.removesuffix(b"\r")
-        found = _sum_of(text.decode("ascii")) if text.isascii() else None
-        if found is None or not text.decode("ascii").isprintable():
+    for lines in _lines(read_member(file, info)):
+        text = b"\n".join(lines)
+        if not text.isascii() or not text.decode("ascii").replace("\n", "").isprintable():
             raise NotPlainError
-        if keep(found[0]):
-            sums[found[0]] = found[1]
+        for line in text.decode("ascii").split("\n") if lines else ():
+            found = _sum_of(line)
+            if found is None:
+                raise NotPlainError
+            if found[0] in members:
+                sums[found[0]] = found[1]
     return sums
 
 
-def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Divide content that comes in pieces to lines."""
+def _lines(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Divide content that comes in pieces to lines, as many as each piece ends."""
     rest = b""
     for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
+        *lines, rest = (rest + piece).replace(b"\r\n", b"\n").split(b"\n")
+        yield lines
     if rest:
-        yield rest
+        yield [rest.removesuffix(b"\r")]
 
 
 def _sum_of(line: str) -> tuple[str, str] | None:

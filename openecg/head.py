@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ MARK = "OPENECG_HEAD"  # in the environment of every job: the folder that its ru
 ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves, or a killed `simulate`
 LEAST_BYTES = 10_000_000  # free; Snakemake's own records and logs need some
 SLURM_PROFILE = "profiles/slurm"
+SET_TIMER = "_schedule_reevalutation"  # of Snakemake's scheduler, spelt so
 PATIENCE_S = 90  # for jobs to end after they were told to; SLURM kills after its KillWait
 
 # Options of Snakemake that only look, and need no lock; -np is -n and -p.
@@ -93,6 +95,29 @@ def hold() -> bool:
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     print(f"process {os.getpid()} on {socket.gethostname()} since {now}", file=lock, flush=True)
     return True
+
+
+def look_once_a_second() -> None:
+    """Keep Snakemake from looking for jobs to start ever more often as jobs end.
+
+    Each look while jobs wait sets a timer for another a second later, and so does the look after a
+    job has ended, besides the timers that run: after a thousand jobs there are a thousand looks a
+    second, and the run itself takes a core. Here no timer is set while one runs. Seen in Snakemake
+    9.27.1; a version without this timer stays as it is.
+    """
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    timer: threading.Timer | None = None
+
+    def set_timer(scheduler: JobScheduler, delay_s: float) -> None:
+        nonlocal timer
+        if timer is None or not timer.is_alive():
+            timer = threading.Timer(delay_s, scheduler._open_jobs.release)
+            timer.daemon = True  # nobody waits for it at the end
+            timer.start()
+
+    if hasattr(JobScheduler, SET_TIMER):
+        setattr(JobScheduler, SET_TIMER, set_timer)
 
 
 def clear_up() -> None:

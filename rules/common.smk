@@ -21,7 +21,7 @@ from openecg.comparison import differences, reference_of
 from openecg.config import check_config, source_name
 from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
-from openecg.head import check_disk, hold
+from openecg.head import check_disk, hold, look_once_a_second
 from openecg.leads import LEADS
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of

@@ -36,7 +36,7 @@ def test_a_run_on_slurm_gives_the_bytes_of_a_local_one(
     assert same == wanted
     jobs = cluster.jobs("Comment", "Partition", "ReqTRES", "State", name=run.name)
     assert {state for *_, state in jobs} == {"COMPLETED"}
-    assert len(jobs) < 20  # of 73 steps
+    assert len(jobs) < 20  # of 64 steps
     trained = {partition for _, rule, partition, *_ in jobs if rule.startswith("rule_train")}
     assert trained == {"gpu"}
     with_gpu = {rule.split("_")[1] for _, rule, _, tres, _ in jobs if "gres/gpu" in tres}

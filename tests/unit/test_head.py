@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from openecg import head
 
@@ -201,3 +204,17 @@ def test_what_changes_the_folder_needs_the_lock(
     monkeypatch.setattr(os, "execvp", lambda *command: None)
     head.main(["snakemake", option])
     assert head.LOCK.exists()
+
+
+def test_looks_for_jobs_set_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JobScheduler, head.SET_TIMER, getattr(JobScheduler, head.SET_TIMER))
+    head.look_once_a_second()
+    scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
+    before = threading.active_count()
+    for _ in range(5):
+        getattr(JobScheduler, head.SET_TIMER)(scheduler, 0.2)
+        assert threading.active_count() == before + 1
+    assert scheduler._open_jobs.acquire(timeout=60)
+    assert not scheduler._open_jobs.acquire(timeout=0.3)
+    getattr(JobScheduler, head.SET_TIMER)(scheduler, 0.01)
+    assert scheduler._open_jobs.acquire(timeout=60)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import random
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from openecg.archive import Archive
 from openecg.errors import DataError
-from openecg.zipdir import NotPlainError, list_members, read_member
+from openecg.zipdir import NotPlainError, list_blocks, read_member
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -23,6 +24,11 @@ def zipped(members: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> 
         for name, text in members.items():
             file.writestr(name, text)
     return content.getvalue()
+
+
+def list_members(path: Path) -> Iterator[zipfile.ZipInfo]:
+    for block in list_blocks(path):
+        yield from block.infos(range(len(block.names)))
 
 
 def read(path: Path) -> dict[str, bytes]:
@@ -100,6 +106,26 @@ def test_odd_names_are_left_to_zipfile(tmp_path: Path, members: dict[str, bytes]
     path.write_bytes(zipped(members))
     with pytest.raises(NotPlainError):
         list(list_members(path))
+
+
+def listed(path: Path, keep: Callable[[str], bool] | None) -> list[str] | str:
+    try:
+        with Archive(path, keep=keep) as archive:
+            return [archive.top, *archive.members]
+    except DataError as error:
+        return str(error)
+
+
+@given(
+    st.lists(st.text("ab./:\n", min_size=1, max_size=5), max_size=6, unique=True),
+    st.sampled_from(["t/", "__MACOSX/", ""]),
+)
+def test_an_archive_is_checked_alike_whatever_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], folder: str
+) -> None:
+    path = tmp_path_factory.mktemp("zip") / "a.zip"
+    path.write_bytes(zipped({"t/a": b"text"} | {folder + name: b"" for name in names}))
+    assert listed(path, lambda member: True) == listed(path, None)
 
 
 def test_an_archive_that_keeps_some_members_reads_all(tmp_path: Path) -> None:
