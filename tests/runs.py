@@ -61,10 +61,15 @@ class Run:
         self.process.wait(limit_s)
         return self.said()
 
-    def succeed(self) -> int:
-        """Wait for its end, which must be a good one; return the seconds it took."""
+    def succeeded(self) -> str:
+        """Wait for its end, which must be a good one; return what it said."""
         said = self.end()
         assert self.process.returncode == 0, said[-5000:]
+        return said
+
+    def succeed(self) -> int:
+        """Wait for its end, which must be a good one; return the seconds since it began."""
+        self.succeeded()
         return round(time.monotonic() - self.started)
 
     @property

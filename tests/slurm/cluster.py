@@ -22,7 +22,7 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "slurmdbd", "slurm-client", "munge", "mariadb-server")
 PROGRAMS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch", "sacct")
-NODES = ("node1", "node2", "node3")
+NODES = ("node1", "node2", "node3", "node4")
 ACCOUNT = "lab"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")  # stand for GPUs; any device may
 # Stopped in this order.
@@ -72,9 +72,10 @@ AccountingStoreFlags=job_comment
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 NodeName=DEFAULT CPUs=8 RealMemory=64000 Gres=gpu:6
-NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Feature=stays
-NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Feature=dies
-NodeName=node3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[5]} Feature=stays
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]}
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]}
+NodeName=node3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[5]}
+NodeName=node4 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[6]} Feature=dies
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=DEFAULT State=UP PreemptMode=OFF
@@ -82,6 +83,7 @@ PartitionName=cpu Nodes=node1,node2 Default=YES LLN=YES
 PartitionName=gpu Nodes=node1,node2 LLN=YES
 PartitionName=spot Nodes=node3 PreemptMode=REQUEUE GraceTime=20
 PartitionName=urgent Nodes=node3 PriorityTier=2
+PartitionName=frail Nodes=node1,node4
 """
 
 SLURMDBD_CONF = """\
@@ -159,7 +161,7 @@ class Cluster:
         ):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         known = {"folder": self.folder, "host": socket.gethostname().split(".")[0]}
-        ports = _free_ports(6)
+        ports = _free_ports(7)
         etc = self.folder / "etc"
         (etc / "slurm.conf").write_text(SLURM_CONF.format(**known, ports=ports))
         gpus = "Name=gpu File=" + ",".join(f"/dev/{name}" for name in DEVICES)

@@ -40,7 +40,15 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def local(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def remote(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The whole run on the cluster, which goes on beside the tests, as it waits a lot."""
+    folder = tmp_path_factory.mktemp("remote") / "checkout"
+    shutil.copytree(ROOT, folder, ignore=LEFT_BEHIND)
+    return on_cluster(folder, cluster)
+
+
+@pytest.fixture(scope="session")
+def local(remote: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which the whole run was done without SLURM."""
     folder = tmp_path_factory.mktemp("local") / "checkout"
     shutil.copytree(ROOT, folder, ignore=LEFT_BEHIND)

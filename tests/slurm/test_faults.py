@@ -57,7 +57,7 @@ class Place:
 
 
 def cancel(place: Place) -> list[str]:
-    run = place.start(SBATCH_CONSTRAINT="stays")
+    run = place.start()
     job, _ = place.training(run)
     place.cluster.run("scancel", job)
     run.succeed()
@@ -67,7 +67,7 @@ def cancel(place: Place) -> list[str]:
 
 def warn(place: Place) -> list[str]:
     """Send a training the signal to save and stop."""
-    run = place.start(SBATCH_CONSTRAINT="stays")
+    run = place.start()
     job, _ = place.training(run)
     place.cluster.run("scancel", "--signal=TERM", job)
     run.succeed()
@@ -78,7 +78,7 @@ def warn(place: Place) -> list[str]:
 
 def preempt(place: Place) -> list[str]:
     """Let a job of a partition that comes first take the node, in which there is grace time."""
-    run = place.start(SBATCH_GPU_PARTITION="spot", SBATCH_CONSTRAINT="stays")
+    run = place.start(SBATCH_GPU_PARTITION="spot")
     place.training(run)
     rival = ("--partition=urgent", "--gres=gpu:6", "--mem=60000", "--output=/dev/null")
     place.cluster.run("sbatch", *rival, "--wrap", "sleep 5")
@@ -90,7 +90,7 @@ def preempt(place: Place) -> list[str]:
 
 def let_time_run_out(place: Place) -> list[str]:
     """Leave a training less than the two minutes before which it is warned."""
-    run = place.start(SBATCH_CONSTRAINT="stays")
+    run = place.start()
     job, _ = place.training(run)
     (training,) = steps(place.folder)
     os.kill(training, signal.SIGSTOP)  # or it would end before SLURM looks at the time
@@ -115,23 +115,22 @@ def warned(process: int) -> bool:
 
 
 def kill_node(place: Place) -> list[str]:
-    run = place.start(SBATCH_CONSTRAINT="dies")
+    run = place.start(SBATCH_GPU_PARTITION="frail", SBATCH_CONSTRAINT="dies")
     _, node = place.training(run)
     place.cluster.kill_node(node)
-    features = "stays,dies"  # so that the other node may take the job
-    place.cluster.run("scontrol", "update", "NodeName=node1", f"AvailableFeatures={features}")
-    place.cluster.run("scontrol", "update", "NodeName=node1", f"ActiveFeatures={features}")
+    for features in ("AvailableFeatures", "ActiveFeatures"):  # the other node may take the job
+        place.cluster.run("scontrol", "update", "NodeName=node1", f"{features}=dies")
     run.succeed()
     assert place.went_on()
     return place.states(run)
 
 
 def kill_head(place: Place) -> list[str]:
-    first = place.start(SBATCH_CONSTRAINT="stays")
+    first = place.start()
     job, _ = place.training(first)
     first.kill()
     assert place.cluster.run("squeue", "-hj", job, "-o", "%T").strip() == "RUNNING"
-    second = place.start(SBATCH_CONSTRAINT="stays")
+    second = place.start()
     second.succeed()
     assert f"cancelling 1 SLURM jobs of a killed run: {job}" in second.said()
     assert place.went_on()
@@ -140,15 +139,14 @@ def kill_head(place: Place) -> list[str]:
 
 def two_copies(place: Place) -> list[str]:
     """As `kill_head`, but by hand, so that the first copy of the job is not cancelled."""
-    env = {**place.cluster.env, "SBATCH_CONSTRAINT": "stays"}
     plain = ("snakemake", *PROFILE, str(MODEL), *QUICK, *CONFIG)
-    first = Run(place.folder, *plain, env=env)
+    first = Run(place.folder, *plain, env=place.cluster.env)
     job, _ = place.training(first)
     (copy,) = steps(place.folder)
     os.kill(copy, signal.SIGSTOP)  # until the other copy is as far
     first.kill()
     Run(place.folder, "snakemake", "--unlock", *CONFIG).succeed()
-    second = Run(place.folder, *plain, env=env)
+    second = Run(place.folder, *plain, env=place.cluster.env)
     second.wait_for(lambda: place.went_on() and len(steps(place.folder)) == 2)
     os.kill(copy, signal.SIGCONT)
     second.succeed()
@@ -181,8 +179,7 @@ def run_out_of_memory(place: Place) -> list[str]:
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "hungry.py").write_text(HUNGRY)
     profile = ("--workflow-profile", str(ROOT / "profiles" / "slurm"))
-    env = {**place.cluster.env, "SBATCH_CONSTRAINT": "stays"}
-    run = Run(folder, "snakemake", *profile, *QUICK, env=env)
+    run = Run(folder, "snakemake", *profile, *QUICK, env=place.cluster.env)
     run.succeed()
     assert (folder / "done.txt").read_text() == f"{300 << 20}\n"
     return [" ".join(job[1:]) for job in place.cluster.jobs("State", "ReqMem", name=run.name)]
