@@ -23,9 +23,10 @@ SUMS = "SHA256SUMS.txt"
 # The largest file of the supported data sets, the CSV of ISP, holds a few MB.
 MAX_MEMBER_BYTES = 256 * 2**20
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
-# Of the names of members, a line each: what `_fault` may not like, and what macOS adds.
+MACOS = "__MACOSX/"  # what the macOS archiver adds; no data
+# What `_fault` may not like in names, of which each has a line.
 NOT_PLAIN = [f"{a}{part}{b}" for part in (".", "..") for a in "\n/" for b in "\n/"]
-NOT_PLAIN += ["//", "\n/", ":", "\n__MACOSX/"]
+NOT_PLAIN += ["//", "\n/", ":"]
 # What zipfile raises on damaged files.
 DAMAGED = (
     zipfile.BadZipFile,
@@ -160,7 +161,7 @@ class Archive:
         members: dict[str, zipfile.ZipInfo] = {}
         for info in opened.infolist():
             name = info.filename
-            if name.startswith("__MACOSX/"):  # what the macOS archiver adds; no data
+            if name.startswith(MACOS):
                 continue
             fault = _fault(info)
             if fault:
@@ -301,6 +302,11 @@ def _kept_members(
     kept: dict[str, zipfile.ZipInfo] = {}
     hashes = array("q")
     for block in list_blocks(path):
+        rows = [row for row, name in enumerate(block.names) if not name.startswith(MACOS)]
+        if not rows:
+            continue
+        if len(rows) < len(block.names):
+            block = block.take(rows)
         prefix = prefix or block.names[0].partition("/")[0] + "/"
         if _any_fault(block) or not all(name.startswith(prefix) for name in block.names):
             raise NotPlainError

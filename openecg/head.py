@@ -100,21 +100,28 @@ def hold() -> bool:
 def look_once_a_second() -> None:
     """Keep Snakemake from looking for jobs to start ever more often as jobs end.
 
-    Each look while jobs wait sets a timer for another a second later, and so does the look after a
-    job has ended, besides the timers that run: after a thousand jobs there are a thousand looks a
-    second, and the run itself takes a core. Here no timer is set while one runs. Seen in Snakemake
-    9.27.1; a version without this timer stays as it is.
+    Each look while jobs wait sets a timer for another one, a second later by default, and so does
+    the look after a job has ended, besides the timers that run: after 600 jobs there are 600 looks
+    a second. Here no timer is set while one runs. Seen in Snakemake 9.27.1; a version without this
+    timer stays as it is.
     """
-    from snakemake.scheduling.job_scheduler import JobScheduler
-
+    try:
+        from snakemake.scheduling.job_scheduler import JobScheduler
+    except ImportError:
+        return
     timer: threading.Timer | None = None
 
     def set_timer(scheduler: JobScheduler, delay_s: float) -> None:
         nonlocal timer
-        if timer is None or not timer.is_alive():
-            timer = threading.Timer(delay_s, scheduler._open_jobs.release)
+        if timer is None:
+            timer = threading.Timer(delay_s, look, [scheduler])
             timer.daemon = True  # nobody waits for it at the end
             timer.start()
+
+    def look(scheduler: JobScheduler) -> None:
+        nonlocal timer
+        timer = None  # before the look, which sets the next one
+        scheduler._open_jobs.release()
 
     if hasattr(JobScheduler, SET_TIMER):
         setattr(JobScheduler, SET_TIMER, set_timer)

@@ -45,6 +45,7 @@ ENCRYPTED = 1
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 CHUNK_BYTES = 2**16
 LIST_BYTES = 2**18
+LARGEST = 2**63 - 1
 
 Ints = npt.NDArray[np.int64]
 
@@ -72,6 +73,10 @@ class Block(NamedTuple):
     file_size: Ints
     external_attr: Ints
     header_offset: Ints
+
+    def take(self, rows: Sequence[int]) -> "Block":
+        """Give some members."""
+        return Block([self.names[row] for row in rows], *(column[rows] for column in self[1:]))
 
     def infos(self, rows: Sequence[int]) -> Iterator[zipfile.ZipInfo]:
         """Give some members as of `zipfile.ZipFile.infolist`; the date is not read."""
@@ -266,6 +271,8 @@ def _large_numbers(extra: bytes, numbers: list[int]) -> list[int]:
             large = list(struct.unpack_from(f"<{length // 8}Q", extra, 4))
             numbers = [large.pop(0) if large and n == FULL_32 else n for n in numbers]
         extra = extra[4 + length :]
+    if max(numbers) > LARGEST:
+        raise NotPlainError
     return numbers
 
 

@@ -40,11 +40,14 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def remote(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def remote(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The whole run on the cluster, which goes on beside the tests, as it waits a lot."""
     folder = tmp_path_factory.mktemp("remote") / "checkout"
     shutil.copytree(ROOT, folder, ignore=LEFT_BEHIND)
-    return on_cluster(folder, cluster)
+    run = on_cluster(folder, cluster)
+    yield run
+    if run.running():
+        run.kill()
 
 
 @pytest.fixture(scope="session")

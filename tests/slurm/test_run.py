@@ -24,7 +24,7 @@ def test_a_run_on_slurm_gives_the_bytes_of_a_local_one(
     table = cluster.run("sacct", "-X", f"--name={remote.name}", "-o", FIELDS)
     same, wanted = digests(remote.root / "results"), digests(local / "results")
     report(
-        f"run on SLURM, while the faults happened: {took[1]}",
+        f"run on SLURM, beside the other tests: {took[1]}",
         cluster.run("sinfo", "-N", "-o", "%N %P %c %m %G %t"),
         table,
         f"{sum(same.get(name) == digest for name, digest in wanted.items())} of {len(wanted)}"

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import stat
+import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,14 @@ from openecg.archive import Archive, check_sha256, zip_stamp
 from openecg.errors import DataError
 
 Write = Callable[[zipfile.ZipFile], None]
+Keep = Callable[[str], bool] | None
+
+
+@pytest.fixture(params=[None, lambda member: True], ids=["whole", "kept"])
+def keep(request: pytest.FixtureRequest) -> Keep:
+    """Both ways in which the members of a zip are listed."""
+    kept: Keep = request.param
+    return kept
 
 
 def made(path: Path, write: Write) -> Path:
@@ -50,6 +59,7 @@ UNTRUSTED: list[tuple[str, Write]] = [
     ("is not a relative path", lambda z: z.writestr("top/..\\x", "")),
     ("is not a relative path", lambda z: z.writestr("C:/x", "")),
     ("'top/link' is a link", link),
+    ("compressed by method 12", lambda z: z.writestr("top/x", "x", zipfile.ZIP_BZIP2)),
     ("'top/a.txt' is there twice", twice),
     ("one top folder, found other, top", lambda z: z.writestr("other/x", "")),
     ("one top folder, found readme, top", lambda z: z.writestr("readme", "")),
@@ -57,10 +67,12 @@ UNTRUSTED: list[tuple[str, Write]] = [
 
 
 @pytest.mark.parametrize(("message", "write"), UNTRUSTED)
-def test_refuses_what_it_cannot_trust(tmp_path: Path, message: str, write: Write) -> None:
+def test_refuses_what_it_cannot_trust(
+    tmp_path: Path, message: str, write: Write, keep: Keep
+) -> None:
     path = made(tmp_path / "x.zip", write)
     with pytest.raises(DataError) as caught:
-        Archive(path)
+        Archive(path, keep=keep)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -73,36 +85,60 @@ def test_refuses_a_file_that_is_no_zip(tmp_path: Path, content: bytes) -> None:
         Archive(tmp_path / "x.zip")
 
 
-def test_refuses_no_file_an_empty_zip_and_files_without_a_folder(tmp_path: Path) -> None:
+def test_refuses_no_file_an_empty_zip_and_files_without_a_folder(
+    tmp_path: Path, keep: Keep
+) -> None:
     with pytest.raises(DataError, match=r"x\.zip: not a readable zip: .*No such file"):
-        Archive(tmp_path / "x.zip")
+        Archive(tmp_path / "x.zip", keep=keep)
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as opened:
         pass
     with pytest.raises(DataError, match="one top folder, found nothing"):
-        Archive(tmp_path / "x.zip")
+        Archive(tmp_path / "x.zip", keep=keep)
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as opened:
         opened.writestr("a.txt", "")
     with pytest.raises(DataError, match=r"one top folder, found a\.txt"):
-        Archive(tmp_path / "x.zip")
+        Archive(tmp_path / "x.zip", keep=keep)
 
 
-def test_refuses_a_zip_cut_short_anywhere(tmp_path: Path) -> None:
+def test_refuses_a_zip_cut_short_anywhere(tmp_path: Path, keep: Keep) -> None:
     path = made(tmp_path / "x.zip", lambda z: z.writestr("top/b.txt", "b" * 1000))
     whole = path.read_bytes()
     for kept in range(1, len(whole), 7):
         path.write_bytes(whole[:kept])
         with pytest.raises(DataError, match="not a readable zip"):
-            Archive(path)
+            Archive(path, keep=keep)
 
 
-def test_refuses_a_member_that_claims_a_huge_size(tmp_path: Path) -> None:
+def test_refuses_a_member_that_claims_a_huge_size(tmp_path: Path, keep: Keep) -> None:
     path = made(tmp_path / "x.zip", lambda z: None)
     content = bytearray(path.read_bytes())
     entry = content.index(b"PK\x01\x02")  # central directory; the claimed size is at byte 24
     content[entry + 24 : entry + 28] = (2**31).to_bytes(4, "little")
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"'top/a\.txt' claims 2147483648 bytes; allowed are"):
-        Archive(path)
+        Archive(path, keep=keep)
+
+
+def test_refuses_a_size_of_64_bits(tmp_path: Path, keep: Keep) -> None:
+    def write(opened: zipfile.ZipFile) -> None:
+        info = zipfile.ZipInfo("top/b.txt")
+        info.extra = struct.pack("<2HQ", 1, 8, 2**63)
+        opened.writestr(info, "b")
+
+    path = made(tmp_path / "x.zip", write)
+    content = bytearray(path.read_bytes())
+    claimed = content.rindex(b"PK\x01\x02") + 24
+    content[claimed : claimed + 4] = b"\xff" * 4  # it stands in the extra field
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"'top/b\.txt' claims {2**63} bytes; allowed are"):
+        Archive(path, keep=keep)
+    assert "members" in zip_stamp(path)
+
+
+def test_what_macos_adds_does_not_count(tmp_path: Path, keep: Keep) -> None:
+    path = made(tmp_path / "x.zip", lambda z: z.writestr("__MACOSX/top/._a.txt", "x"))
+    with Archive(path, keep=keep) as archive:
+        assert (archive.top, list(archive.members)) == ("top", ["a.txt"])
 
 
 def test_a_member_that_holds_more_than_it_claims_does_not_fill_the_memory(tmp_path: Path) -> None:
@@ -120,23 +156,26 @@ def test_a_member_that_holds_more_than_it_claims_does_not_fill_the_memory(tmp_pa
     assert peak < 2**20
 
 
-def test_a_member_that_claims_nothing_is_not_taken_for_empty(tmp_path: Path) -> None:
+def test_a_member_that_claims_nothing_is_not_taken_for_empty(tmp_path: Path, keep: Keep) -> None:
     path = made(tmp_path / "x.zip", lambda z: None)
     content = bytearray(path.read_bytes())
     claimed = content.rindex(b"PK\x01\x02") + 24
     content[claimed : claimed + 4] = bytes(4)
     path.write_bytes(content)
-    with Archive(path) as archive, pytest.raises(DataError, match=r"member a\.txt is damaged"):
+    with (
+        Archive(path, keep=keep) as archive,
+        pytest.raises(DataError, match=r"member a\.txt is damaged"),
+    ):
         archive.read("a.txt")
 
 
-def test_refuses_an_encrypted_member(tmp_path: Path) -> None:
+def test_refuses_an_encrypted_member(tmp_path: Path, keep: Keep) -> None:
     path = made(tmp_path / "x.zip", lambda z: None)
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"'top/a\.txt' is encrypted"):
-        Archive(path)
+        Archive(path, keep=keep)
 
 
 def test_names_a_missing_member_and_a_damaged_one(tmp_path: Path) -> None:

@@ -208,13 +208,16 @@ def test_what_changes_the_folder_needs_the_lock(
 
 def test_looks_for_jobs_set_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JobScheduler, head.SET_TIMER, getattr(JobScheduler, head.SET_TIMER))
+    started: list[threading.Timer] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: started.append(timer))
     head.look_once_a_second()
     scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
-    before = threading.active_count()
-    for _ in range(5):
-        getattr(JobScheduler, head.SET_TIMER)(scheduler, 0.2)
-        assert threading.active_count() == before + 1
-    assert scheduler._open_jobs.acquire(timeout=60)
-    assert not scheduler._open_jobs.acquire(timeout=0.3)
-    getattr(JobScheduler, head.SET_TIMER)(scheduler, 0.01)
-    assert scheduler._open_jobs.acquire(timeout=60)
+    for number in (1, 2):
+        for _ in range(5):
+            getattr(JobScheduler, head.SET_TIMER)(scheduler, 1.0)
+        assert len(started) == number
+        timer = started[-1]
+        assert timer.daemon
+        timer.function(*timer.args)
+        assert scheduler._open_jobs.acquire(blocking=False)
+        assert not scheduler._open_jobs.acquire(blocking=False)
