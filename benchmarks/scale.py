@@ -34,6 +34,7 @@ DATASET = "simulated_scale"
 RECORDS, PART_RECORDS = 200, 100
 MEMORY_MB = 64  # for training windows: 200 records fit, 2,000 do not
 MOST_GROWTH = 1.2  # of time per record and of memory, from one scale to ten times as much
+SCORING = ("score-frames", "score-boundaries", "score-classical")  # the commands of rule score
 MEASURED = "measured.json"
 HIGH_WATER = "high_water"
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -175,7 +176,7 @@ def job_figures(folder: Path, high_water: Path) -> dict[str, dict[str, float]]:
         Of the benchmarks: a file per rule, or a folder of them.
     high_water : Path
         What ``sitecustomize`` noted: a file per command of ``openecg``, which has the name of its
-        rule.
+        rule, but for ``SCORING``.
 
     Returns
     -------
@@ -192,10 +193,11 @@ def job_figures(folder: Path, high_water: Path) -> dict[str, dict[str, float]]:
             memory_mb[rule] = max(memory_mb.get(rule, 0.0), float(table["max_rss"].max()))
         cpu_s[rule] = cpu_s.get(rule, 0.0) + float(table["cpu_time"].sum())
     for rule in cpu_s:
-        noted = high_water / rule.replace("_", "-")
-        if noted.exists():
-            peak_mb = max(map(int, noted.read_text().split())) / 1024
-            memory_mb[rule] = max(memory_mb.get(rule, 0.0), peak_mb)
+        for command in SCORING if rule == "score" else (rule.replace("_", "-"),):
+            noted = high_water / command
+            if noted.exists():
+                peak_mb = max(map(int, noted.read_text().split())) / 1024
+                memory_mb[rule] = max(memory_mb.get(rule, 0.0), peak_mb)
     return {"memory_mb": memory_mb, "cpu_s": cpu_s}
 
 

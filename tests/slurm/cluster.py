@@ -1,4 +1,4 @@
-"""A throw-away SLURM: a controller, accounting, and three nodes with six GPUs each by count.
+"""A throw-away SLURM: a controller, accounting, and four nodes with six GPUs each by count.
 
     python -m tests.slurm.cluster install
     python -m tests.slurm.cluster up /tmp/slurm     (prints what to export)

@@ -150,7 +150,9 @@ def two_copies(place: Place) -> list[str]:
     second.wait_for(lambda: place.went_on() and len(steps(place.folder)) == 2)
     os.kill(copy, signal.SIGCONT)
     second.succeed()
+    until = time.monotonic() + 300
     while not place.cluster.ended(job):
+        assert time.monotonic() < until, f"job {job} does not end"
         time.sleep(1)
     return place.states(first, second)
 

@@ -135,6 +135,28 @@ def test_refuses_a_size_of_64_bits(tmp_path: Path, keep: Keep) -> None:
     assert "members" in zip_stamp(path)
 
 
+def test_refuses_a_newer_format(tmp_path: Path, keep: Keep) -> None:
+    path = made(tmp_path / "x.zip", lambda z: None)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"not a readable zip: zip file version 9\.9"):
+        Archive(path, keep=keep)
+
+
+def test_an_end_beyond_63_bits_is_no_bug(tmp_path: Path, keep: Keep) -> None:
+    path = made(tmp_path / "x.zip", lambda z: None)
+    content = path.read_bytes()
+    at = content.rindex(b"PK\x05\x06")
+    end = bytearray(content[at:])
+    end[8:12] = b"\xff" * 4  # the number of members stands elsewhere
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 2**63, 1)
+    path.write_bytes(content[:at] + locator + end)
+    with pytest.raises(DataError, match="not a readable zip: Bad magic number"):
+        Archive(path, keep=keep)
+    assert "no zip" in zip_stamp(path)
+
+
 def test_what_macos_adds_does_not_count(tmp_path: Path, keep: Keep) -> None:
     path = made(tmp_path / "x.zip", lambda z: z.writestr("__MACOSX/top/._a.txt", "x"))
     with Archive(path, keep=keep) as archive:

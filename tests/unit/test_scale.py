@@ -1,6 +1,7 @@
 """``make bench-scale``: what it asks the workflow for, and what it makes of the answers."""
 
 import copy
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from benchmarks import scale
+from openecg.__main__ import STEPS
 from openecg.config import check_config
 from openecg.made import NO_COMMIT, commit_of
 
@@ -74,6 +76,19 @@ def test_memory_is_that_of_the_largest_job_of_a_rule(tmp_path: Path) -> None:
     found = scale.job_figures(tmp_path, high_water)
     assert found["memory_mb"] == {"a": 12.25, "b": 4, "c": 7}
     assert found["cpu_s"] == {"a": 3, "b": 4, "c": 8}
+    (tmp_path / "score.tsv").write_text(f"{head}1\t0:00:01\t2\t9\t1\n")
+    for command, noted in (("frames", 3), ("boundaries", 5), ("pacing", 9)):
+        (high_water / f"score-{command}").write_text(f"{noted * 1024}\n")
+    assert scale.job_figures(tmp_path, high_water)["memory_mb"]["score"] == 5
+
+
+def test_commands_are_named_as_their_rules() -> None:
+    for path in sorted((scale.ROOT / "rules").glob("*.smk")):
+        for text in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+            rule = text.partition(":")[0]
+            for command in re.findall(r"python -m openecg ([\w{}.-]+)", text):
+                assert command in (rule.replace("_", "-"), "score-{wildcards.scores}")
+    assert set(scale.SCORING) <= set(STEPS)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux knows it of a process")

@@ -520,6 +520,15 @@ def test_a_text_is_not_what_its_name_says(tmp_path: Path, name: str) -> None:
         plain(tmp_path / name)
 
 
+def test_a_zip_with_a_name_in_no_alphabet_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("\u00e4", "text")
+    content = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(content.replace(b"\xc3\xa4", b"\xff\xff"))
+    with pytest.raises(DataError, match="not a readable zip"):
+        plain(tmp_path / "a.zip")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.xdist_group("faults")
 TINY = ("--cores", "2", "--configfile", "configs/tiny.yaml")
 WRAPPED = ("openecg.head", "snakemake")  # as `make run` does
 N_KILLS = 20
-TABLE = ROOT / "test-logs" / "kills.tsv"
+LOGS = ROOT / "test-logs"
+TABLE = LOGS / "kills.tsv"
 
 
 def wait_for_moment(run: Run, chance: random.Random, *, train_was_hit: bool) -> None:
@@ -86,7 +88,7 @@ def test_twenty_kills_change_nothing(fresh: Checkout, finished: Path) -> None:
     table = pd.DataFrame(rows)
     told = f"{sum(same.get(n) == d for n, d in wanted.items())} of {len(wanted)} files are equal"
     print(table.to_string(index=False), told, sep="\n")
-    TABLE.parent.mkdir(exist_ok=True)
+    LOGS.mkdir(exist_ok=True)
     table.to_csv(TABLE, sep="\t", index=False)
     with TABLE.open("a") as file:
         print(f"# {told} to those of an undisturbed run", file=file)
@@ -96,6 +98,18 @@ def test_twenty_kills_change_nothing(fresh: Checkout, finished: Path) -> None:
     assert steps(fresh.root) == {}
     assert killed["train"]
     assert len(killed) >= 5
+
+
+@pytest.fixture
+def survived(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Note a fault that was survived, beside the kills; one line in a file of its own."""
+
+    def note(what: str) -> None:
+        LOGS.mkdir(exist_ok=True)
+        name = re.sub(r"\W+", "_", request.node.name).strip("_")
+        (LOGS / f"{name}.txt").write_text(f"{request.node.name}: {what}\n")
+
+    return note
 
 
 @pytest.fixture
@@ -115,7 +129,11 @@ def mount() -> Iterator[Callable[..., None]]:
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
-    fresh: Checkout, finished: Path, tmp_path: Path, mount: Callable[..., None]
+    fresh: Checkout,
+    finished: Path,
+    tmp_path: Path,
+    mount: Callable[..., None],
+    survived: Callable[[str], None],
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -139,11 +157,17 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
     Run(disk.root, *WRAPPED, "shards", *TINY).succeed()
     made = digests(disk.root / "results" / "shards")
     assert made == digests(finished / "results" / "shards")
+    survived(
+        f"the disk full at {len(said)} steps; then {len(made)} of {len(made)} shards are equal"
+    )
 
 
 @pytest.mark.parametrize("command", [WRAPPED, ("snakemake",)], ids=["make run", "snakemake"])
 def test_a_closed_results_folder_is_named(
-    fresh: Checkout, mount: Callable[..., None], command: tuple[str, ...]
+    fresh: Checkout,
+    mount: Callable[..., None],
+    command: tuple[str, ...],
+    survived: Callable[[str], None],
 ) -> None:
     results = fresh.root / "results"
     results.mkdir()
@@ -157,10 +181,13 @@ def test_a_closed_results_folder_is_named(
     assert said
     assert "nothing can be written here" in said[-1]
     assert "Traceback" not in run.said()
+    survived("refused in one line, nothing written")
 
 
 @pytest.mark.parametrize("first", [WRAPPED, ("snakemake",)], ids=["make run", "snakemake"])
-def test_a_second_run_in_a_folder_is_refused(fresh: Checkout, first: tuple[str, ...]) -> None:
+def test_a_second_run_in_a_folder_is_refused(
+    fresh: Checkout, first: tuple[str, ...], survived: Callable[[str], None]
+) -> None:
     one = Run(fresh.root, *first, "shards", *TINY)
     one.wait_for(lambda: one.has_finished(0))
     two = Run(fresh.root, *WRAPPED, "shards", *TINY)
@@ -172,5 +199,6 @@ def test_a_second_run_in_a_folder_is_refused(fresh: Checkout, first: tuple[str, 
     assert three.process.returncode != 0
     assert one.running()
     assert fresh.run("--configfile", "configs/tiny.yaml", "-n", check=False).returncode == 0
+    survived("two more runs refused, the first goes on")
     one.process.send_signal(signal.SIGINT)
     one.process.wait(60)
