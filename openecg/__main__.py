@@ -4,12 +4,12 @@ import argparse
 import importlib
 import inspect
 import logging
+import signal
 import sys
 import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from openecg.errors import STORAGE_ERRORS, ConfigError, DataError
-from openecg.made import made_by
 
 STEPS = {
     "simulate": "openecg.simulate:simulate",
@@ -74,6 +74,8 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
+    from openecg.made import made_by  # takes half a second, in which Ctrl-C may come
+
     module, name = COMMANDS[argv[0]].split(":")
     func = getattr(importlib.import_module(module), name)
     parser = argparse.ArgumentParser(
@@ -116,4 +118,8 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("openecg: stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

@@ -95,7 +95,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except DAMAGED as error:
-            raise DataError(f"{self.path}: not a readable zip: {error}") from error
+            raise DataError(not_a_zip(self.path, error)) from error
         try:
             self.top, self.members = self._list(self._zip)
             self._sums = self._read_sums() if SUMS in self.members else None
@@ -224,6 +224,15 @@ class Archive:
                 f"holds {len(content)}"
             )
         return content
+
+
+def not_a_zip(path: Path, error: BaseException) -> str:
+    """Say that a file is no readable zip, and what helps if it is one that was cut off."""
+    said = f"{path}: not a readable zip: {error}"
+    if isinstance(error, OSError):
+        return said
+    size = path.stat().st_size
+    return f"{said} ({size} bytes; if it was cut off, remove it, and the next run gets it again)"
 
 
 def check_sha256(path: Path, expected: str) -> None:

@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import yaml
+
 STATE = Path(".snakemake")
 RESULTS = Path("results")
 LOCK = STATE / "head.lock"
@@ -40,6 +42,8 @@ _held: IO[str] | None = None
 def main(argv: list[str]) -> int:
     """Take this folder, clear up after a killed run, and become the command ``argv``."""
     try:
+        if fault := config_fault(argv):
+            return _say(fault)
         if not any(map(ONLY_LOOK.fullmatch, argv)):
             STATE.mkdir(exist_ok=True)
             check_disk()
@@ -61,6 +65,34 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}")
     os.execvp(argv[0], argv)
+
+
+def config_fault(argv: list[str]) -> str:
+    """Say which file after ``--configfile`` is missing or no YAML, and where; empty if none is.
+
+    Snakemake names neither the file nor the line.
+    """
+    taken = False  # whether a name belongs to the option
+    for word in argv:
+        name = word
+        if word.startswith("-"):
+            option, _, name = word.partition("=")
+            taken = option in ("--configfile", "--configfiles")
+        if not taken or not name:
+            continue
+        try:
+            yaml.safe_load(Path(name).read_text())
+        except OSError as error:
+            return f"{name}: {error.strerror} (--configfile takes all names after it)"
+        except UnicodeDecodeError:
+            return f"{name}: not a text file"
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = f", line {mark.line + 1}" if mark else ""
+            return f"{name}{where}: not YAML: {error.problem}"
+        except yaml.YAMLError as error:
+            return f"{name}: not YAML: {' '.join(str(error).split())}"
+    return ""
 
 
 def begun_elsewhere() -> str:

@@ -105,7 +105,7 @@ def test_refuses_a_zip_cut_short_anywhere(tmp_path: Path, keep: Keep) -> None:
     whole = path.read_bytes()
     for kept in range(1, len(whole), 7):
         path.write_bytes(whole[:kept])
-        with pytest.raises(DataError, match="not a readable zip"):
+        with pytest.raises(DataError, match=rf"not a readable zip.* \({kept} bytes; if it was cut"):
             Archive(path, keep=keep)
 
 

@@ -206,6 +206,43 @@ def test_what_changes_the_folder_needs_the_lock(
     assert head.LOCK.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "x.yaml: No such file or directory (--configfile takes all names after it)"),
+        (b"datasets:\n  ludb: [\n", "x.yaml, line 3: not YAML: "),
+        (b"a: b\n\tc: d\n", "x.yaml, line 2: not YAML: "),
+        (b"a: \xff\n", "x.yaml: not a text file"),
+        (b"a: \x07\n", "x.yaml: not YAML: "),
+    ],
+)
+@pytest.mark.parametrize("option", [["--configfile", "y.yaml", "x.yaml"], ["--configfile=x.yaml"]])
+def test_a_config_file_that_cannot_be_read_is_named(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes | None,
+    said: str,
+    option: list[str],
+) -> None:
+    (folder / "y.yaml").write_text("a: 1\n")
+    if content is not None:
+        (folder / "x.yaml").write_bytes(content)
+    assert head.main(["snakemake", "-n", *option, "--cores", "1"]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"openecg: {said}")
+    assert line.count("\n") == 1
+
+
+def test_config_files_end_where_the_next_option_begins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became = []
+    monkeypatch.setattr(os, "execvp", lambda *command: became.append(command))
+    (folder / "y.yaml").write_text("a: 1\n")
+    head.main(["snakemake", "shards", "--configfile", "y.yaml", "-n", "nothing.yaml"])
+    assert len(became) == 1
+
+
 def test_looks_for_jobs_set_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JobScheduler, head.SET_TIMER, getattr(JobScheduler, head.SET_TIMER))
     started: list[threading.Timer] = []
