@@ -6,6 +6,7 @@ until it ends, however it ends. Snakemake's own lock does not know whether its o
 
 import errno
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -72,27 +73,42 @@ def config_fault(argv: list[str]) -> str:
 
     Snakemake names neither the file nor the line.
     """
-    taken = False  # whether a name belongs to the option
+    taken = False  # whether a word that is no option is the name of a config file
     for word in argv:
-        name = word
+        option, equals, name = word.partition("=")
         if word.startswith("-"):
-            option, _, name = word.partition("=")
-            taken = option in ("--configfile", "--configfiles")
-        if not taken or not name:
-            continue
-        try:
-            yaml.safe_load(Path(name).read_text())
-        except OSError as error:
-            return f"{name}: {error.strerror} (--configfile takes all names after it)"
-        except UnicodeDecodeError:
-            return f"{name}: not a text file"
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f", line {mark.line + 1}" if mark else ""
-            return f"{name}{where}: not YAML: {error.problem}"
-        except yaml.YAMLError as error:
-            return f"{name}: not YAML: {' '.join(str(error).split())}"
+            named = option in ("--configfile", "--configfiles")
+            taken = named and not equals
+            if named and equals and (fault := _fault_of(name)):
+                return fault
+        elif taken and (fault := _fault_of(word)):
+            return fault
     return ""
+
+
+def _fault_of(name: str) -> str:
+    """Say why one config file cannot be read; a pipe can be read only once, by Snakemake."""
+    path = Path(name)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return ""
+    where, why = "", ""
+    try:
+        text = path.read_text(encoding="utf-8")
+        with suppress(ValueError):
+            json.loads(text)  # which may have tabs
+            return ""
+        yaml.safe_load(text)
+    except OSError as error:
+        return f"{name}: {error.strerror} (--configfile takes all names after it)"
+    except UnicodeDecodeError:
+        return f"{name}: not a text file"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        why = str(error.problem)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also 2024-13-45
+        why = str(error)
+    return f"{name}{where}: not YAML: {' '.join(why.split())}" if why else ""
 
 
 def begun_elsewhere() -> str:

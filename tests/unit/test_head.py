@@ -214,6 +214,8 @@ def test_what_changes_the_folder_needs_the_lock(
         (b"a: b\n\tc: d\n", "x.yaml, line 2: not YAML: "),
         (b"a: \xff\n", "x.yaml: not a text file"),
         (b"a: \x07\n", "x.yaml: not YAML: "),
+        (b"a: 2024-13-45\n", "x.yaml: not YAML: month must be in 1..12"),
+        (b"[" * 100_000, "x.yaml: not YAML: "),
     ],
 )
 @pytest.mark.parametrize("option", [["--configfile", "y.yaml", "x.yaml"], ["--configfile=x.yaml"]])
@@ -233,14 +235,23 @@ def test_a_config_file_that_cannot_be_read_is_named(
     assert line.count("\n") == 1
 
 
-def test_config_files_end_where_the_next_option_begins(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "options",
+    [["--configfile", "y.yaml", "-n", "nothing"], ["-n", "--configfile=y.yaml", "nothing"]],
+)
+def test_config_files_end_where_snakemake_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     became = []
     monkeypatch.setattr(os, "execvp", lambda *command: became.append(command))
-    (folder / "y.yaml").write_text("a: 1\n")
-    head.main(["snakemake", "shards", "--configfile", "y.yaml", "-n", "nothing.yaml"])
+    (folder / "y.yaml").write_text('{\n\t"a": 1\n}\n')  # JSON, with a tab
+    head.main(["snakemake", "shards", *options])
     assert len(became) == 1
+
+
+def test_a_pipe_is_left_to_snakemake(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    assert head.config_fault(["--configfile", str(folder / "pipe")]) == ""
 
 
 def test_looks_for_jobs_set_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
