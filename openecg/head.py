@@ -37,6 +37,16 @@ ONLY_LOOK = re.compile(
     r"-n\w*|-[DSl]|--l[ciptu]|--(dry-?run|dag|rulegraph|filegraph|(detailed-)?summary|list\S*|lint)(=\S*)?"
 )
 
+# What PyYAML raises besides those with a line, so of a date that is none.
+YAML_ERRORS = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 _held: IO[str] | None = None
 
 
@@ -69,9 +79,9 @@ def main(argv: list[str]) -> int:
 
 
 def config_fault(argv: list[str]) -> str:
-    """Say which file after ``--configfile`` is missing or no YAML, and where; empty if none is.
+    """Say which file after ``--configfile`` cannot be read, where and why; empty if all can.
 
-    Snakemake names neither the file nor the line.
+    Of a file that is no YAML, Snakemake names neither the file nor the line.
     """
     taken = False  # whether a word that is no option is the name of a config file
     for word in argv:
@@ -82,7 +92,9 @@ def config_fault(argv: list[str]) -> str:
             if named and equals and (fault := _fault_of(name)):
                 return fault
         elif taken and (fault := _fault_of(word)):
-            return fault
+            return (
+                fault if Path(word).exists() else f"{fault} (--configfile takes all names after it)"
+            )
     return ""
 
 
@@ -91,24 +103,24 @@ def _fault_of(name: str) -> str:
     path = Path(name)
     if path.exists() and not path.is_file() and not path.is_dir():
         return ""
-    where, why = "", ""
     try:
         text = path.read_text(encoding="utf-8")
-        with suppress(ValueError):
-            json.loads(text)  # which may have tabs
-            return ""
-        yaml.safe_load(text)
+        try:
+            config = json.loads(text)  # which may have tabs
+        except ValueError:
+            config = yaml.safe_load(text)
     except OSError as error:
-        return f"{name}: {error.strerror} (--configfile takes all names after it)"
+        return f"{name or '--configfile without a name'}: {error.strerror}"
     except UnicodeDecodeError:
         return f"{name}: not a text file"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        why = str(error.problem)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also 2024-13-45
-        why = str(error)
-    return f"{name}{where}: not YAML: {' '.join(why.split())}" if why else ""
+        return f"{name}{f', line {mark.line + 1}' if mark else ''}: not YAML: {error.problem}"
+    except YAML_ERRORS as error:
+        return f"{name}: not readable as YAML: {' '.join(str(error).split())}"
+    return (
+        "" if isinstance(config, dict) else f"{name}: no keys at top level; allowed is KEY: VALUE"
+    )
 
 
 def begun_elsewhere() -> str:
@@ -308,4 +320,8 @@ def _say(line: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        _say("stopped by Ctrl-C")
+        sys.exit(128 + signal.SIGINT)

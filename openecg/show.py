@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from safetensors import SafetensorError, safe_open
 
-from openecg.archive import DAMAGED, not_a_zip
+from openecg.archive import DAMAGED
 from openecg.errors import ConfigError, DataError
 from openecg.files import read_parquet, read_tsv
 from openecg.made import NOTE, note_of, split_options
@@ -221,7 +221,7 @@ def _zip(path: Path, most: int, width: int) -> tuple[str, list[str]]:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except DAMAGED as error:
-        raise DataError(not_a_zip(path, error)) from error
+        raise DataError(f"{path}: not a readable zip: {error}") from error
     total = sum(info.file_size for info in members)
     title = f"Zip: {len(members)} files, {_size(total)} unpacked"
     sizes = [_size(info.file_size) for info in members[:most]]

@@ -209,13 +209,19 @@ def test_what_changes_the_folder_needs_the_lock(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "x.yaml: No such file or directory (--configfile takes all names after it)"),
+        (None, "x.yaml: No such file or directory"),
+        (b"# a: 1\n", "x.yaml: no keys at top level"),
+        (b"[1]", "x.yaml: no keys at top level"),
+        (b'a: !!int ""\n', "x.yaml: not readable as YAML: "),
+        (b"a: !!bool x\n", "x.yaml: not readable as YAML: "),
+        (b"a: !!timestamp x\n", "x.yaml: not readable as YAML: "),
+        (b'a: "\\UFFFFFFFF"\n', "x.yaml: not readable as YAML: "),
         (b"datasets:\n  ludb: [\n", "x.yaml, line 3: not YAML: "),
         (b"a: b\n\tc: d\n", "x.yaml, line 2: not YAML: "),
         (b"a: \xff\n", "x.yaml: not a text file"),
-        (b"a: \x07\n", "x.yaml: not YAML: "),
-        (b"a: 2024-13-45\n", "x.yaml: not YAML: month must be in 1..12"),
-        (b"[" * 100_000, "x.yaml: not YAML: "),
+        (b"a: \x07\n", "x.yaml: not readable as YAML: "),
+        (b"a: 2024-13-45\n", "x.yaml: not readable as YAML: month must be in 1..12"),
+        (b"[" * 100_000, "x.yaml: not readable as YAML: "),
     ],
 )
 @pytest.mark.parametrize("option", [["--configfile", "y.yaml", "x.yaml"], ["--configfile=x.yaml"]])
