@@ -92,6 +92,7 @@ bench-no-op: $(STAMP)
 	python -m benchmarks.no_op $(CONFIG)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "installing into $(VENV) what constraints.txt names"
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e ".[dev]"

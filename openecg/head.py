@@ -18,12 +18,13 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import yaml
 
 STATE = Path(".snakemake")
 RESULTS = Path("results")
+BASE_CONFIG = Path("workflow_config.yaml")  # which Snakemake reads before those it is given
 LOCK = STATE / "head.lock"
 MARK = "OPENECG_HEAD"  # in the environment of every job: the folder that its run works in
 ASIDE = ".*.part"  # what a killed `openecg.files.written_aside` leaves, or a killed `simulate`
@@ -79,10 +80,13 @@ def main(argv: list[str]) -> int:
 
 
 def config_fault(argv: list[str]) -> str:
-    """Say which file after ``--configfile`` cannot be read, where and why; empty if all can.
+    """Say which config file cannot be read, where and why; empty if all can.
 
-    Of a file that is no YAML, Snakemake names neither the file nor the line.
+    Of a file that is no YAML, Snakemake names neither the file nor the line, and of a key that is
+    there twice it takes the last and says nothing.
     """
+    if BASE_CONFIG.exists() and (fault := _fault_of(str(BASE_CONFIG))):
+        return fault
     taken = False  # whether a word that is no option is the name of a config file
     for word in argv:
         option, equals, name = word.partition("=")
@@ -106,9 +110,9 @@ def _fault_of(name: str) -> str:
     try:
         text = path.read_text(encoding="utf-8")
         try:
-            config = json.loads(text)  # which may have tabs
+            config = json.loads(text, object_pairs_hook=_object_of)  # which may have tabs
         except ValueError:
-            config = yaml.safe_load(text)
+            config = yaml.load(text, _OnceLoader)
     except OSError as error:
         return f"{name or '--configfile without a name'}: {error.strerror}"
     except UnicodeDecodeError:
@@ -121,6 +125,30 @@ def _fault_of(name: str) -> str:
     return (
         "" if isinstance(config, dict) else f"{name}: no keys at top level; allowed is KEY: VALUE"
     )
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """PyYAML, but a key that is there twice is an error, as YAML says and PyYAML does not."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in lines:
+                again = f"key {key.value!r} again, first in line {lines[key.value]}"
+                raise yaml.MarkedYAMLError(problem=again, problem_mark=key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return node
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; a key that is there twice is an error."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise LookupError(f"key {twice!r} is there twice")
+    return dict(pairs)
 
 
 def begun_elsewhere() -> str:

@@ -1,5 +1,6 @@
 """Print an artefact for a person: what it is, what it holds, and strips as timed text."""
 
+import csv
 import difflib
 import html
 import json
@@ -258,9 +259,12 @@ def _table(path: Path, where: list[str], most: int, width: int) -> tuple[str, li
     """Describe a TSV table."""
     try:
         frame = read_tsv(path)
-    except (ValueError, pd.errors.ParserError) as error:
+        fault = _short_row(path)
+    except (ValueError, pd.errors.ParserError, csv.Error) as error:
         why = " ".join(str(error).split())
         raise DataError(f"{path}: not a readable TSV table: {why}") from error
+    if fault:
+        raise DataError(f"{path}: not a readable TSV table: {fault}")
     title = f"Table: {len(frame)} rows of {frame.shape[1]} columns"
     for condition in where:
         frame = _rows_where(path, frame, condition)
@@ -276,6 +280,17 @@ def _table(path: Path, where: list[str], most: int, width: int) -> tuple[str, li
     ]
     table = metric_table(frame.drop(columns=BUDGET), width=width, most_rows=most)
     return title, [*lines, *([""] if lines else []), *table]
+
+
+def _short_row(path: Path) -> str:
+    """Say which row ends before the header does, which pandas fills up; empty if none does."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, dialect="excel-tab")
+        wanted = len(next(rows))
+        for row in rows:
+            if row and len(row) < wanted:
+                return f"line {rows.line_num} has {len(row)} fields, the header has {wanted}"
+    return ""
 
 
 def _rows_where(path: Path, frame: pd.DataFrame, condition: str) -> pd.DataFrame:

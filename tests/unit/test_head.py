@@ -219,6 +219,8 @@ def test_what_changes_the_folder_needs_the_lock(
         (b"datasets:\n  ludb: [\n", "x.yaml, line 3: not YAML: "),
         (b"a: b\n\tc: d\n", "x.yaml, line 2: not YAML: "),
         (b"a: \xff\n", "x.yaml: not a text file"),
+        (b"a: 1\nb: {c: 1,\n  c: 2}\n", "x.yaml, line 3: not YAML: key 'c' again, first in line 2"),
+        (b'{\n\t"a": 1, "a": 2}', "x.yaml: not readable as YAML: key 'a' is there twice"),
         (b"a: \x07\n", "x.yaml: not readable as YAML: "),
         (b"a: 2024-13-45\n", "x.yaml: not readable as YAML: month must be in 1..12"),
         (b"[" * 100_000, "x.yaml: not readable as YAML: "),
@@ -253,6 +255,23 @@ def test_config_files_end_where_snakemake_says(
     (folder / "y.yaml").write_text('{\n\t"a": 1\n}\n')  # JSON, with a tab
     head.main(["snakemake", "shards", *options])
     assert len(became) == 1
+
+
+def test_the_config_file_of_the_workflow_is_looked_at_as_well(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head.BASE_CONFIG.write_text("datasets: [ludb]\ncells: {}\ndatasets: [qtdb]\n")
+    assert head.main(["snakemake", "-n"]) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "openecg: workflow_config.yaml, line 3: not YAML: key 'datasets' again, first in line 1\n"
+    )
+
+
+def test_a_key_that_is_merged_in_may_be_set_again(folder: Path) -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, <<: *a, x: 4}\n"
+    (folder / "x.yaml").write_text(text)
+    assert head.config_fault(["--configfile", "x.yaml"]) == ""
 
 
 def test_a_pipe_is_left_to_snakemake(folder: Path) -> None:

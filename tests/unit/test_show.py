@@ -538,6 +538,7 @@ def test_a_zip_with_a_name_in_no_alphabet_is_refused(tmp_path: Path) -> None:
         (b"PAR1 and then nothing", "not a readable Parquet file"),
         (b"\x08\0\0\0\0\0\0\0{broken}", "not a readable safetensors file"),
         (b"a\tb\n1\t2\t3\t4\n1\t2\n1\t2\t3\t4\t5\n", "not a readable TSV table"),
+        (b"a\tb\tc\n1\t2\t\n\n3\t4\n", "TSV table: line 4 has 2 fields, the header has 3"),
     ],
 )
 def test_wrong_files_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
