@@ -132,23 +132,26 @@ class _OnceLoader(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
+        lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                 continue
-            if key.value in lines:
-                again = f"key {key.value!r} again, first in line {lines[key.value]}"
+            name = (key.tag, key.value)
+            if name in lines:
+                again = f"key {key.value!r} again, first in line {lines[name]}"
                 raise yaml.MarkedYAMLError(problem=again, problem_mark=key.start_mark)
-            lines[key.value] = key.start_mark.line + 1
+            lines[name] = key.start_mark.line + 1
         return node
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of JSON; a key that is there twice is an error."""
-    names = [name for name, _ in pairs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise LookupError(f"key {twice!r} is there twice")
-    return dict(pairs)
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise LookupError(f"key {name!r} is there twice")
+        found[name] = value
+    return found
 
 
 def begun_elsewhere() -> str:

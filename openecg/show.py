@@ -284,11 +284,13 @@ def _table(path: Path, where: list[str], most: int, width: int) -> tuple[str, li
 
 def _short_row(path: Path) -> str:
     """Say which row ends before the header does, which pandas fills up; empty if none does."""
-    with path.open(encoding="utf-8", newline="") as file:
+    csv.field_size_limit(path.stat().st_size)
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, dialect="excel-tab")
         wanted = len(next(rows))
         for row in rows:
-            if row and len(row) < wanted:
+            is_blank = len(row) < 2 and not "".join(row).strip()
+            if len(row) < wanted and not is_blank:
                 return f"line {rows.line_num} has {len(row)} fields, the header has {wanted}"
     return ""
 

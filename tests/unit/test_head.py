@@ -268,8 +268,8 @@ def test_the_config_file_of_the_workflow_is_looked_at_as_well(
     )
 
 
-def test_a_key_that_is_merged_in_may_be_set_again(folder: Path) -> None:
-    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, <<: *a, x: 4}\n"
+def test_keys_that_are_not_the_same_key_are_taken(folder: Path) -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, <<: *a, x: 4}\n1: d\n'1': e\n"
     (folder / "x.yaml").write_text(text)
     assert head.config_fault(["--configfile", "x.yaml"]) == ""
 

@@ -550,6 +550,12 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, content: bytes, mes
         plain(tmp_path / "missing")
 
 
+@pytest.mark.parametrize("rows", ["1\t2\n \n3\t4\n", "1\t2\n\n3\t" + "x" * 200_000])
+def test_tables_with_blank_lines_and_long_fields_are_shown(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "file").write_text("a\tb\n" + rows)
+    assert "Table: 2 rows of 2 columns" in plain(tmp_path / "file")
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [("just a sentence", "just a sentence"), ("{[}", "{[}"), ("", "Empty file"), ("- 1", "- 1")],
