@@ -284,14 +284,17 @@ def _table(path: Path, where: list[str], most: int, width: int) -> tuple[str, li
 
 def _short_row(path: Path) -> str:
     """Say which row ends before the header does, which pandas fills up; empty if none does."""
-    csv.field_size_limit(path.stat().st_size)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, dialect="excel-tab")
-        wanted = len(next(rows))
-        for row in rows:
-            is_blank = len(row) < 2 and not "".join(row).strip()
-            if len(row) < wanted and not is_blank:
-                return f"line {rows.line_num} has {len(row)} fields, the header has {wanted}"
+    limit = csv.field_size_limit(path.stat().st_size)  # of the whole process: put back below
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, dialect="excel-tab")
+            wanted = len(next(rows))
+            for row in rows:
+                is_blank = len(row) < 2 and not "".join(row).strip()
+                if len(row) < wanted and not is_blank:
+                    return f"line {rows.line_num} has {len(row)} fields, the header has {wanted}"
+    finally:
+        csv.field_size_limit(limit)
     return ""
 
 

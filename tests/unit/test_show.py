@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import re
@@ -554,6 +555,7 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, content: bytes, mes
 def test_tables_with_blank_lines_and_long_fields_are_shown(tmp_path: Path, rows: str) -> None:
     (tmp_path / "file").write_text("a\tb\n" + rows)
     assert "Table: 2 rows of 2 columns" in plain(tmp_path / "file")
+    assert csv.field_size_limit() == 131_072  # of all readers of the process
 
 
 @pytest.mark.parametrize(
