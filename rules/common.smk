@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 
 # Jobs import the package from this checkout, on any node and with any --directory.
@@ -39,6 +40,9 @@ except ConfigError as error:
     )  # one line; an exception would name this file, which is not at fault
 except OSError as error:
     sys.exit(f"{error.filename}: {error.strerror}")
+
+# What a job that computes on a GPU takes of the `gpu` that a profile allows: nothing where there is none.
+CARDS = int(shutil.which("nvidia-smi") is not None)
 
 # Tables of scores, the module of the step that writes each, and the layouts it is for.
 SCORES = {

@@ -15,7 +15,7 @@ rule predict:
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
-        gpu=1,
+        gpu=CARDS,
     params:
         code=architecture_code("openecg.stage2.predict"),
         threads=config["training_threads"],

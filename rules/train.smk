@@ -36,7 +36,7 @@ rule train:
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
-        gpu=1,
+        gpu=CARDS,
     params:
         code=architecture_code("openecg.stage2.train"),
         threads=config["training_threads"],

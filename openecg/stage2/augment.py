@@ -8,6 +8,11 @@ from torch import Tensor
 from openecg.stage2.settings import Augmentation
 from openecg.waves import IGNORE
 
+# Pulses of ventricular pacemakers, as in the paced training records of LUDB at 250 Hz: the time
+# from the pulse to the QRS onset, and the size, whose sign and size differ from lead to lead.
+SPIKE_BEFORE_QRS_MS = (0.0, 24.0)
+SPIKE_SD = 3.0
+
 
 def draw_times(
     n_items: int, n_samples: int, augmentation: Augmentation, *, fs_hz: float, device: torch.device
@@ -61,6 +66,47 @@ def signal_at(signal: Tensor, times_ms: Tensor, *, fs_hz: float) -> Tensor:
     first = place.floor().clamp(max=signal.shape[1] - 2).long()
     share = place - first
     return torch.lerp(signal.gather(1, first), signal.gather(1, first + 1), share)
+
+
+def add_spikes(
+    signal: Tensor, times_ms: Tensor, qrs_on_ms: Tensor, augmentation: Augmentation, *, n_leads: int
+) -> Tensor:
+    """Pace some items: each of their QRS complexes gets a pulse ahead of it, in all leads at once.
+
+    Parameters
+    ----------
+    signal : Tensor of shape (N, n_samples), dtype float32
+        Strips with standard deviation 1; the leads of an item behind each other.
+    times_ms : Tensor of shape (N, n_samples), dtype float32
+        The time of each sample in its strip, ascending, in ms.
+    qrs_on_ms : Tensor of shape (N, W), dtype float32
+        QRS onsets in ms of the strip, ascending, filled up with infinity. Those of the first lead
+        of an item hold for all of them.
+    augmentation : Augmentation
+        ``spikes``, the share of the items.
+    n_leads : int
+        Leads of an item.
+
+    Returns
+    -------
+    Tensor of shape (N, n_samples), dtype float32
+    """
+    n_strips, n_samples = signal.shape
+    n_items = n_strips // n_leads
+
+    def drawn(n: int, low: float, high: float) -> Tensor:
+        return torch.empty(n, 1, device=signal.device).uniform_(low, high)
+
+    paced = drawn(n_items, 0, 1) < augmentation.spikes
+    at_ms = qrs_on_ms[::n_leads] - drawn(n_items, *SPIKE_BEFORE_QRS_MS)
+    at = torch.searchsorted(times_ms[::n_leads].contiguous(), at_ms.contiguous())  # [n_items, W]
+    seen = paced & (at > 0) & (at < n_samples)
+    pulses = signal.new_zeros(n_items, n_samples)
+    pulses.scatter_add_(1, at.clamp(max=n_samples - 1), seen.float())
+    width = drawn(n_items, 0, 1)  # how much of the pulse is left a sample later
+    pulses[:, 1:] += width * pulses[:, :-1].clone()
+    size = torch.randn(n_items, n_leads, device=signal.device) * drawn(n_items, 0, SPIKE_SD)
+    return signal + (size[..., None] * pulses[:, None]).flatten(0, 1)
 
 
 def change_signal(signal: Tensor, augmentation: Augmentation, *, fs_hz: float) -> Tensor:

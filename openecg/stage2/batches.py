@@ -8,13 +8,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from openecg.stage2.augment import change_signal, draw_times, keep_inside, signal_at
+from openecg.stage2.augment import add_spikes, change_signal, draw_times, keep_inside, signal_at
 from openecg.stage2.engine import label_edges
 from openecg.stage2.network import Network
 from openecg.stage2.settings import ANY_LEADS, Setting, Training
 from openecg.stage2.targets import Marks, label_targets, offset_targets
 from openecg.stage2.training_set import TrainingSet, lead_groups
-from openecg.waves import IGNORE
+from openecg.waves import BOUNDARIES, IGNORE
 
 TARGET_BATCH = 256  # windows whose labels are made at once
 
@@ -146,15 +146,16 @@ def make_batch(data: Data, items: Tensor, network: Network, setting: Setting) ->
     rows = items.flatten()
     signal, marks = data.signal[rows], data.marks.at(rows)
     n_samples, step = signal.shape[1], network.samples_per_label
+    times = label_edges(n_samples, 1, fs_hz=data.fs_hz).to(signal.device).expand(len(rows), -1)
     if augmentation.moves:
         times = draw_times(
             n_items, n_samples, augmentation, fs_hz=data.fs_hz, device=signal.device
         ).repeat_interleave(n_leads, dim=0)
-        edges = times[:, : n_samples // step * step + 1 : step].contiguous()
         signal = signal_at(signal, times[:, :-1], fs_hz=data.fs_hz)
-    else:
-        edges = label_edges(n_samples, step, fs_hz=data.fs_hz).to(signal.device)
-        edges = edges.expand(len(rows), -1)
+    edges = times[:, : n_samples // step * step + 1 : step].contiguous()
+    if augmentation.spikes:
+        onsets = marks.boundary_ms[:, BOUNDARIES.index("QRS_on")]
+        signal = add_spikes(signal, times[:, :-1], onsets, augmentation, n_leads=n_leads)
     target = label_targets(marks, edges, masked=training.mask_unannotated)
     if augmentation.mask_edges_s:
         target = keep_inside(target, augmentation, label_ms=step * 1000 / data.fs_hz)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from openecg.waves import IGNORE, KINDS, OTHER
+from openecg.stage2.targets import OTHER_OR_P
+from openecg.waves import IGNORE, KINDS, OTHER, P
 
 CLASSES = ("other", *KINDS.values())
 
@@ -17,7 +18,7 @@ def class_weights(target: Tensor) -> Tensor:
     Parameters
     ----------
     target : Tensor of any shape, dtype uint8
-        Class of each frame; those to ``IGNORE`` do not count.
+        Class of each frame, ``OTHER_OR_P`` or ``IGNORE``; the last two do not count.
 
     Returns
     -------
@@ -33,7 +34,7 @@ def class_weights(target: Tensor) -> Tensor:
 
 
 def class_counts(target: Tensor) -> Tensor:
-    """Count the frames of each class, shape (4,); those to ``IGNORE`` do not count."""
+    """Count the frames of each class, shape (4,); those of no known class do not count."""
     return torch.bincount(target.flatten().long(), minlength=IGNORE + 1)[: len(CLASSES)]
 
 
@@ -56,15 +57,16 @@ def label_loss(
     logits : Tensor of shape (N, T, 4)
         In any float dtype; summed in float32.
     target : Tensor of shape (N, T), dtype uint8
-        Class of each label, or ``IGNORE``.
+        Class of each label, ``OTHER_OR_P``, which asks for the sum of both and is weighted as
+        other, or ``IGNORE``.
     weights : Tensor of shape (4,), dtype float32
         Of the classes.
     focal_gamma : float
         Above 0: each label also counts by the power gamma of one minus the probability of its
         class (focal loss, functional spec 5.5).
     soft : sequence of float
-        Not empty: see `soft_labels`; weights are then applied to the mixtures, which are scaled to
-        a sum of 1 again (functional spec 5.5, soft labels).
+        Not empty: see `soft_labels`, where ``OTHER_OR_P`` does not count; weights are then applied
+        to the mixtures, which are scaled to a sum of 1 again (functional spec 5.5, soft labels).
 
     Returns
     -------
@@ -74,13 +76,15 @@ def label_loss(
     """
     flat = target.flatten().long()  # [N T]
     counted = flat != IGNORE
-    known = flat.where(counted, OTHER)
+    known = flat.where(flat < len(CLASSES), OTHER)
     log_p = functional.log_softmax(logits.flatten(0, 1).float(), dim=1)  # [N T, 4]
     if soft:
         mixture = soft_labels(target, soft).flatten(0, 1) * weights  # [N T, 4]
         mixture = mixture / mixture.sum(dim=1, keepdim=True).clamp_min(1e-12)
-        return -(mixture * log_p).sum(), counted.sum()
+        return -(mixture * log_p).sum(), (flat < len(CLASSES)).sum()
     own = log_p.gather(1, known[:, None])[:, 0]
+    either = torch.logaddexp(log_p[:, OTHER], log_p[:, P])
+    own = torch.where(flat == OTHER_OR_P, either, own)
     weight = torch.where(counted, weights[known], 0.0)
     if focal_gamma:
         return -(weight * (1 - own.exp()) ** focal_gamma * own).sum(), counted.sum()
@@ -93,7 +97,7 @@ def soft_labels(target: Tensor, shares: Sequence[float]) -> Tensor:
     Parameters
     ----------
     target : Tensor of shape (N, T), dtype uint8
-        Class of each label, or ``IGNORE``.
+        Class of each label; others are to be ignored.
     shares : sequence of float
         Share of the neighbour at distance 1, 2 and so on, on either side; the label keeps the rest.
         One share of 0.3 makes the two labels at a change 0.7 of their own class.
@@ -101,10 +105,10 @@ def soft_labels(target: Tensor, shares: Sequence[float]) -> Tensor:
     Returns
     -------
     Tensor of shape (N, T, 4), dtype float32
-        Mixtures of sum 1; zeros for ``IGNORE``. What a neighbour to ignore, or none, would give
-        goes to the others in proportion.
+        Mixtures of sum 1; zeros for labels to ignore. What a neighbour to ignore, or none, would
+        give goes to the others in proportion.
     """
-    counted = target != IGNORE
+    counted = target < len(CLASSES)
     hard = functional.one_hot(target.long().where(counted, OTHER), len(CLASSES)).float()
     hard = (hard * counted[..., None]).transpose(1, 2)  # [N, 4, T]
     sides = torch.tensor(shares, device=target.device)

@@ -49,6 +49,7 @@ class Augmentation:
     amplitude: float
     noise: float
     wander: float
+    spikes: float
     shift_ms: float
     time_scale: list[float]
     mask_edges_s: float

@@ -14,11 +14,13 @@ from openecg.waves import (
     KINDS,
     NOT_MARKED,
     OTHER,
+    P,
     Waves,
     ignore_spans,
     waves_from_ms,
 )
 
+OTHER_OR_P = 254  # target of a label outside of all marked waves, in a lead whose P nobody marked
 REACH = 25  # samples; a boundary farther from a label is no target of it (functional spec 5.3)
 
 
@@ -39,6 +41,8 @@ class Marks:
         Start and end of the annotated part; end before start if there is none.
     end_ms : Tensor of shape (N,), dtype float32
         Length of the strip.
+    p_unmarked : Tensor of shape (N,), dtype bool
+        Whether the strip has P waves, but none is marked.
     """
 
     on_ms: Tensor
@@ -48,6 +52,7 @@ class Marks:
     unknown_off_ms: Tensor
     span_ms: Tensor
     end_ms: Tensor
+    p_unmarked: Tensor
 
     def at(self, rows: Tensor) -> "Marks":
         """Take the strips at ``rows``."""
@@ -67,6 +72,7 @@ def stack_marks(
     n_waves: npt.NDArray[np.integer],
     native_fs_hz: npt.NDArray[np.float64],
     native_samples: npt.NDArray[np.int64],
+    has_p: npt.NDArray[np.bool_],
 ) -> Marks:
     """Sort out the columns of shard rows, and put them into tensors on the CPU.
 
@@ -78,6 +84,8 @@ def stack_marks(
         Waves of each row.
     native_fs_hz, native_samples : ndarray of shape (N,)
         Columns of the shard.
+    has_p : ndarray of shape (N,), dtype bool
+        Whether the rhythm is one with P waves.
 
     Raises
     ------
@@ -97,6 +105,7 @@ def stack_marks(
     ascending = np.lexsort((times[marked], boundary))
     unknown, unknown_on, unknown_off = _unknown_regions(waves, n_waves, native_fs_hz)
     first, last = _annotated_spans(waves, strip, n_strips)
+    n_p = np.bincount(strip[kind == P], minlength=n_strips)
 
     def padded(values: npt.NDArray[np.float64], row: npt.NDArray[np.int64], n_rows: int) -> Tensor:
         table = _padded(values, row, n_rows=n_strips * n_rows)
@@ -112,6 +121,7 @@ def stack_marks(
             np.stack([first * sample_ms, (last + 1) * sample_ms], axis=1).astype(np.float32)
         ),
         end_ms=torch.from_numpy((native_samples * sample_ms).astype(np.float32)),
+        p_unmarked=torch.from_numpy(has_p & (n_p == 0)),
     )
 
 
@@ -125,13 +135,14 @@ def label_targets(marks: Marks, edges_ms: Tensor, *, masked: bool) -> Tensor:
     edges_ms : Tensor of shape (N, T + 1), dtype float32
         Where labels begin and end, ascending, in ms of the strip.
     masked : bool
-        Whether labels that nobody annotated become ``IGNORE``. What lies outside of the strip
-        always does.
+        Whether labels that nobody annotated become ``IGNORE``, and where the P waves of a strip are
+        not marked, others of no wave ``OTHER_OR_P``. What lies outside of the strip is always
+        ``IGNORE``.
 
     Returns
     -------
     Tensor of shape (N, T), dtype uint8
-        At the edges of the frames of a shard, its column ``labels``; see
+        At the edges of the frames of a shard, its column ``labels`` but for ``OTHER_OR_P``; see
         `openecg.waves.frame_labels`, whose rules these are.
     """
     start, end = edges_ms[:, :-1], edges_ms[:, 1:]
@@ -144,7 +155,10 @@ def label_targets(marks: Marks, edges_ms: Tensor, *, masked: bool) -> Tensor:
         known_on, known_off = marks.span_ms[:, :1], marks.span_ms[:, 1:]
         beyond = beyond + _filled(marks.unknown_on_ms, marks.unknown_off_ms, edges_ms)[:, 0]
         beyond = torch.where((end <= known_on) | (start >= known_off), torch.inf, beyond)
-    return labels.masked_fill((labels == OTHER) & (2 * beyond > length), IGNORE)
+    labels = labels.masked_fill((labels == OTHER) & (2 * beyond > length), IGNORE)
+    if masked:
+        labels = labels.masked_fill((labels == OTHER) & marks.p_unmarked[:, None], OTHER_OR_P)
+    return labels
 
 
 def offset_targets(marks: Marks, edges_ms: Tensor, *, samples_per_label: int) -> Tensor:

@@ -45,7 +45,6 @@ from openecg.stage2.run import Run, draw_seed, read_run, start_run, weights_dige
 from openecg.stage2.settings import ANY_LEADS, BEST, Setting, Training, read_setting
 from openecg.stage2.streamed import MIB, StreamedData, streamed_data, training_bytes
 from openecg.stage2.training_set import MARKS, FoundWindows, check_datasets, read_training_set
-from openecg.waves import IGNORE
 
 log = logging.getLogger(__name__)
 
@@ -456,7 +455,7 @@ def _block_scores(
     loss, counted = label_loss(logits, target, weights, focal_gamma=0, soft=())
     called, truth = logits.argmax(dim=2), target.long()
     n_classes = len(CLASSES)
-    pairs = (truth * n_classes + called)[truth != IGNORE]
+    pairs = (truth * n_classes + called)[truth < n_classes]
     table = torch.bincount(pairs, minlength=n_classes**2).view(n_classes, n_classes)
     return loss.item(), counted.item(), table.cpu().numpy()
 

@@ -3,7 +3,13 @@ from typing import Any
 import pytest
 import torch
 
-from openecg.stage2.augment import change_signal, draw_times, keep_inside, signal_at
+from openecg.stage2.augment import (
+    add_spikes,
+    change_signal,
+    draw_times,
+    keep_inside,
+    signal_at,
+)
 from openecg.stage2.settings import Augmentation
 from openecg.waves import IGNORE
 from tests.unit.made_up_shards import setting_values
@@ -89,3 +95,41 @@ def test_edges_are_left_out_exactly() -> None:
     assert (kept[:, 400:] == IGNORE).all()
     assert target.all()
     assert torch.equal(keep_inside(target, augmentation(), label_ms=20.0), target)
+
+
+def spiked(n_items: int, n_leads: int, onsets: list[float], **values: Any) -> torch.Tensor:
+    torch.manual_seed(0)
+    flat = torch.zeros(n_items * n_leads, 500)
+    times = (torch.arange(500) * 4.0).expand(len(flat), -1)
+    on_ms = torch.tensor([*onsets, torch.inf]).expand(len(flat), -1)
+    paced = add_spikes(flat, times, on_ms, augmentation(**values), n_leads=n_leads)
+    return paced.view(n_items, n_leads, 500)
+
+
+def test_spikes_lie_just_ahead_of_each_qrs_in_all_leads_at_once() -> None:
+    paced = spiked(300, 3, [400.0, 1200.0], spikes=1.0)
+    at = paced.abs().argmax(dim=2)  # the first of two equal ones
+    assert torch.equal(at, at[:, :1].expand(-1, 3))
+    ahead_ms = 400 - 4.0 * at[:, 0]
+    assert ahead_ms.min() >= 0
+    assert ahead_ms.max() <= 24
+    assert ahead_ms.unique().numel() == 6
+    first, second = paced[:, :, 90:110], paced[:, :, 290:310]
+    assert torch.equal(first, second)
+    assert ((first != 0).sum(dim=2) == 2).all()
+    assert not paced[:, :, 110:290].any()
+
+
+def test_the_share_of_items_with_spikes_is_kept_and_leads_differ() -> None:
+    paced = spiked(2000, 2, [400.0], spikes=0.3)
+    has = paced.ne(0).any(dim=2)
+    assert torch.equal(has[:, 0], has[:, 1])
+    assert has[:, 0].float().mean() == pytest.approx(0.3, abs=0.03)
+    sizes = paced.abs().amax(dim=2)[has[:, 0]]
+    assert (sizes[:, 0] != sizes[:, 1]).all()
+    assert sizes.mean() == pytest.approx(1.2, abs=0.15)  # 3 / 2 times the mean of |N(0, 1)|
+
+
+@pytest.mark.parametrize("onset", [0.0, 2600.0, float("inf")])
+def test_a_spike_outside_of_the_window_is_left_out(onset: float) -> None:
+    assert not spiked(50, 2, [onset], spikes=1.0).any()

@@ -36,6 +36,19 @@ def test_cross_entropy_is_the_weighted_mean_over_the_labels_that_count() -> None
     assert [value.item() for value in nothing] == [0, 0]
 
 
+def test_other_or_p_asks_for_their_sum() -> None:
+    logits, target = torch.randn(1, 3, 4, requires_grad=True), labels([254, 1, 255])
+    loss, counted = label_loss(logits, target, WEIGHTS, focal_gamma=0, soft=[])
+    p = logits[0].softmax(dim=1)
+    wanted = -0.5 * (p[0, 0] + p[0, 1]).log() - p[1, 1].log()
+    torch.testing.assert_close(loss, wanted)
+    assert counted.item() == 1.5
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert not soft_labels(target, [0.3])[0, 0].any()
+
+
 def test_the_focal_loss_is_that_of_the_spec() -> None:
     logits, target = torch.randn(1, 3, 4), labels([0, 2, 255])
     loss, counted = label_loss(logits, target, WEIGHTS, focal_gamma=2, soft=[])

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openecg.stage2.targets import Marks, label_targets, offset_targets, stack_marks
+from openecg.stage2.targets import (
+    OTHER_OR_P,
+    Marks,
+    label_targets,
+    offset_targets,
+    stack_marks,
+)
 from openecg.waves import BOUNDARIES, IGNORE, KINDS, labels_from_ms
 
 FS_HZ, N_SAMPLES = 500.0, 1000
@@ -26,13 +32,14 @@ def strips(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
     return np.array(kind, dtype=np.uint8), *ms
 
 
-def stacked(*strips: tuple[np.ndarray, ...]) -> Marks:
+def stacked(*strips: tuple[np.ndarray, ...], has_p: bool = False) -> Marks:
     """Marks of strips at ``FS_HZ`` of ``N_SAMPLES``."""
     return stack_marks(
         *map(np.concatenate, zip(*strips, strict=True)),
         n_waves=np.array([len(strip[0]) for strip in strips]),
         native_fs_hz=np.full(len(strips), FS_HZ),
         native_samples=np.full(len(strips), N_SAMPLES),
+        has_p=np.full(len(strips), has_p),
     )
 
 
@@ -107,6 +114,19 @@ def test_the_boundaries_of_incomplete_waves_are_targets_and_their_inside_is_not(
     assert offsets[250:275, BOUNDARIES.index("QRS_on")].isnan().all()
 
 
+@given(strip=strips(), masked=st.booleans())
+def test_what_lies_between_waves_may_be_p_where_no_p_is_marked(
+    strip: tuple[np.ndarray, ...], masked: bool
+) -> None:
+    edges = torch.arange(501)[None] * 4.0
+    plain = label_targets(stacked(strip), edges, masked=masked)
+    unsure = label_targets(stacked(strip, has_p=True), edges, masked=masked)
+    between = plain == 0
+    assert torch.equal(unsure[~between], plain[~between])
+    either = masked and 1 not in strip[0]
+    assert set(unsure[between].tolist()) <= {OTHER_OR_P if either else 0}
+
+
 @given(several=st.lists(strips(), min_size=1, max_size=4))
 def test_strips_do_not_mix(several: list[tuple[np.ndarray, ...]]) -> None:
     together = stacked(*several)
@@ -134,6 +154,7 @@ def test_each_strip_has_its_own_rate_and_length() -> None:
         n_waves=np.array([1, 1]),
         native_fs_hz=np.array([250.0, 1000.0]),
         native_samples=np.array([500, 3000]),
+        has_p=np.zeros(2, dtype=bool),
     )
     assert marks.end_ms.tolist() == [2000, 3000]
     assert marks.off_ms[0, 0].tolist() == [504]

@@ -383,6 +383,7 @@ def test_tuning_scores_are_f1_over_annotated_labels() -> None:
         n_waves=np.array([4]),
         native_fs_hz=np.array([500.0]),
         native_samples=np.array([400]),
+        has_p=np.ones(1, dtype=bool),
     )
     one = torch.zeros(1, dtype=torch.int64)
     data = Data(torch.zeros(1, 35), one, marks, one[:, None], 250.0)

@@ -103,3 +103,17 @@ def test_leads_of_a_record_and_window_are_grouped_and_repeated(tmp_path: Path) -
     rows[1]["window"] = 7
     windows = read_windows([write_rows(rows, tmp_path / "a")], select=lambda s, _: s == "train")
     assert lead_groups(windows.rows).tolist() == [[0, 2, 0], [1, 1, 1], [3, 4, 5], [6, 7, 6]]
+
+
+def test_no_p_mark_in_a_rhythm_of_the_sinus_node_is_none_looked_for(tmp_path: Path) -> None:
+    rhythms = ["Sinus rhythm", "Irregular sinus rhythm", "Atrial fibrillation", ""]
+    rows = shard_rows(records=8, leads=1)
+    for i, row in enumerate(rows):
+        row["rhythm"] = rhythms[i % 4]
+        if i < 4:
+            keep = row["wave_kind"] != 1
+            row |= {name: row[name][keep] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")}
+    read = read_training_set(
+        [write_rows(rows, tmp_path / "a")], train_on=["made_up"], scheme="held_out"
+    )
+    assert read.marks.p_unmarked.tolist() == [True, True, *[False] * 6]
