@@ -14,6 +14,7 @@ from openecg.stage2.network import Network
 from openecg.stage2.settings import ANY_LEADS, Setting, Training
 from openecg.stage2.targets import Marks, label_targets, offset_targets
 from openecg.stage2.training_set import TrainingSet, lead_groups
+from openecg.stage2.transplant import transplant_p
 from openecg.waves import BOUNDARIES, IGNORE
 
 TARGET_BATCH = 256  # windows whose labels are made at once
@@ -145,6 +146,8 @@ def make_batch(data: Data, items: Tensor, network: Network, setting: Setting) ->
     n_items, n_leads = items.shape
     rows = items.flatten()
     signal, marks = data.signal[rows], data.marks.at(rows)
+    if augmentation.p_waves:
+        transplant_p(signal, marks, augmentation, n_leads=n_leads, fs_hz=data.fs_hz)
     n_samples, step = signal.shape[1], network.samples_per_label
     times = label_edges(n_samples, 1, fs_hz=data.fs_hz).to(signal.device).expand(len(rows), -1)
     if augmentation.moves:

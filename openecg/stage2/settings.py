@@ -50,6 +50,7 @@ class Augmentation:
     noise: float
     wander: float
     spikes: float
+    p_waves: float
     shift_ms: float
     time_scale: list[float]
     mask_edges_s: float

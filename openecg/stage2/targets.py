@@ -54,8 +54,8 @@ class Marks:
     end_ms: Tensor
     p_unmarked: Tensor
 
-    def at(self, rows: Tensor) -> "Marks":
-        """Take the strips at ``rows``."""
+    def at(self, rows: Tensor | slice) -> "Marks":
+        """Take the strips at ``rows``, by a slice as views."""
         return Marks(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def to(self, device: torch.device) -> "Marks":

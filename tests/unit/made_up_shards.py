@@ -116,7 +116,14 @@ def setting_values(
         }
         | training,
         "augmentation": {
-            **{"operations": 0, "amplitude": 0.0, "noise": 0.0, "wander": 0.0, "spikes": 0.0},
+            **{
+                "operations": 0,
+                "amplitude": 0.0,
+                "noise": 0.0,
+                "wander": 0.0,
+                "spikes": 0.0,
+                "p_waves": 0.0,
+            },
             **{"shift_ms": 0.0, "time_scale": [1.0, 1.0], "mask_edges_s": 0.0},
         }
         | (augmentation or {}),
