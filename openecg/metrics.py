@@ -404,9 +404,9 @@ def score_strips(split: ScoredSplit, *, errors: bool = True) -> ScoredStrips:
 
 def _part_frames(part: ScoredPart) -> npt.NDArray[np.int32]:
     """Count the frames of each strip, shape (n_strips, n_seeds, n_protocols, n_waves, 3)."""
-    truth = part.true_frames()
+    truth, p_unmarked = part.true_frames(), part.p_unmarked()
     try:
-        counts = [count_frames(truth, called) for called in part.called_frames()]
+        counts = [count_frames(truth, called, p_unmarked) for called in part.called_frames()]
     except ValueError as error:
         raise DataError(f"{part.predictions[0]}: {error}") from error
     return np.stack(counts).transpose(2, 0, 1, 3, 4).astype(np.int32)
@@ -414,7 +414,7 @@ def _part_frames(part: ScoredPart) -> npt.NDArray[np.int32]:
 
 def _part_boundaries(part: ScoredPart, span_ms: Floats) -> list[list[list[BoundaryCounts]]]:
     """Match the boundaries of some strips; by seed, tolerance and boundary."""
-    truth = part.true_waves()
+    truth, p_unmarked = part.true_waves(), part.p_unmarked()
     return [
         [
             [
@@ -423,6 +423,7 @@ def _part_boundaries(part: ScoredPart, span_ms: Floats) -> list[list[list[Bounda
                     truth=truth,
                     predicted=called,
                     span_ms=span_ms,
+                    p_unmarked=p_unmarked,
                     tolerance_ms=tolerances_ms[boundary],
                 )
                 for boundary in BOUNDARIES

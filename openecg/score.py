@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_MS
+from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_MS, OTHER, P
 
 # 150 ms: ANSI/AAMI EC57, the tolerance of the LUDB literature. The tighter set is the convention
 # of the openecg tables, named there after Martinez 2004 (functional-spec.md, section 3.3).
@@ -236,6 +236,7 @@ def count_boundary(
     truth: StripWaves,
     predicted: StripWaves,
     span_ms: Floats,
+    p_unmarked: npt.NDArray[np.bool_],
     tolerance_ms: float,
 ) -> BoundaryCounts:
     """Count hits, false positives and misses of one boundary in each strip.
@@ -248,6 +249,8 @@ def count_boundary(
         Annotated and predicted waves.
     span_ms : ndarray of shape (n_strips, 2), dtype float64
         First and last moment that is annotated; NaN where nothing is.
+    p_unmarked : ndarray of shape (n_strips,), dtype bool
+        Whether there are P waves in the strip, but none is marked.
     tolerance_ms : float
         Largest distance of a hit in ms, inclusive.
 
@@ -260,7 +263,7 @@ def count_boundary(
     The protocols match the same pairs and differ in what else is a false positive.
     ``full_window``: every prediction without a match. ``annotated_span_unexcused``: those of them
     inside the span. ``annotated_span``: of these not the one that may be the unmarked boundary of
-    an incompletely annotated wave. ``edge_filtered``, of openecg from 0.2.0 on: those up to 100 ms
+    an incompletely annotated wave, and none of P where P waves are not marked. ``edge_filtered``, of openecg from 0.2.0 on: those up to 100 ms
     outside the span; there hits farther outside are none, which matters at wider tolerances only.
     """
     n_strips = span_ms.shape[0]
@@ -274,6 +277,8 @@ def count_boundary(
     outside_ms = _outside(rest_ms, span_ms[rest_strip])
     inside_ms, inside_strip = rest_ms[outside_ms <= 0], rest_strip[outside_ms <= 0]
     excused = _excused(inside_ms, inside_strip, _missing_regions(truth, boundary))
+    if boundary.startswith(KINDS[P]):
+        excused |= p_unmarked[inside_strip]
     false_strips = {
         FULL_WINDOW: rest_strip,
         ANNOTATED_SPAN: inside_strip[~excused],
@@ -298,7 +303,11 @@ def _outside(times_ms: Floats, span_ms: Floats) -> Floats:
     return outside
 
 
-def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]) -> Ints:
+def count_frames(
+    truth: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
+    p_unmarked: npt.NDArray[np.bool_],
+) -> Ints:
     """Count frames hit, wrongly called and missed, of each wave in each strip.
 
     Parameters
@@ -307,13 +316,15 @@ def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8])
         0 other, 1 P, 2 QRS, 3 T, 255 not annotated.
     predicted : ndarray of the same shape, dtype uint8
         0 to 3.
+    p_unmarked : ndarray of shape (n_strips,), dtype bool
+        Whether there are P waves in the strip, but none is marked.
 
     Returns
     -------
     ndarray of shape (n_protocols, n_strips, 3, 3), dtype int64
         For each of ``FRAME_PROTOCOLS`` and P, QRS and T: hits, false positives, misses. In
         ``full_window`` frames that are not annotated count as other, in ``annotated_span`` they do
-        not count.
+        not count, nor do others called P where P waves are not marked.
 
     Raises
     ------
@@ -337,6 +348,8 @@ def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8])
     for protocol in FRAME_PROTOCOLS:
         counted = met if protocol == FULL_WINDOW else met[:, :FRAME_CLASSES]
         false = counted[:, :, waves].sum(axis=1) - hits
+        if protocol == ANNOTATED_SPAN:
+            false[p_unmarked, waves.index(P)] -= counted[p_unmarked, OTHER, P]
         per_protocol.append(np.stack([hits, false, misses], axis=2))
     counts: Ints = np.stack(per_protocol).astype(np.int64)
     return counts

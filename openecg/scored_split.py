@@ -16,10 +16,11 @@ from openecg.blocks import blocks
 from openecg.errors import DataError
 from openecg.files import ParquetRows, read_keys
 from openecg.predictions import strip_name
+from openecg.rhythms import has_p_waves
 from openecg.score import StripWaves
 from openecg.selection import ALL, TUNING
 from openecg.splits import TRAIN
-from openecg.waves import QRS, T
+from openecg.waves import QRS, P, T
 
 KEYS = ["dataset", "record_id", "lead", "window"]
 SYSTEM = ["system", "seed", "dataset", "split"]
@@ -66,6 +67,13 @@ class ScoredPart:
     def called_frames(self) -> list[npt.NDArray[np.uint8]]:
         """Return the predicted frames of all strips, for each seed."""
         return [_frames(t, "frames", p) for t, p in zip(self.found, self.predictions, strict=True)]
+
+    def p_unmarked(self) -> npt.NDArray[np.bool_]:
+        """Tell which strips have P waves, none of which is marked, shape (n_strips,)."""
+        waves = self.true_waves()
+        n_p = np.bincount(waves.strip[waves.kind == P], minlength=len(self.rows))
+        unmarked: npt.NDArray[np.bool_] = has_p_waves(self.truth["rhythm"]) & (n_p == 0)
+        return unmarked
 
     def marked_onsets(self) -> Rows:
         """Count the marked onsets of QRS and T in each strip, shape (n_strips, 2)."""
@@ -225,7 +233,7 @@ def read_scored_split(
                 )
         if names[path]["seed"] == names[before]["seed"]:
             raise DataError(f"{path}: seed {names[path]['seed']!r} is also that of {before}")
-    of_shards = [*KEYS, *truth, *(name for name in MARKS if name not in truth)]
+    of_shards = [*KEYS, "rhythm", *truth, *(name for name in MARKS if name not in truth)]
     strips = _strips(shards, of_shards, first["split"], list(pred.values()))
     side = _index(strips[KEYS], shards[0].parent)
     order = side.sort_values()

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from openecg.blocks import BLOCK_ROWS
 from openecg.errors import DataError
 from openecg.files import ROW_GROUP_ROWS, ParquetRows, read_keys, read_parquet
+from openecg.rhythms import has_p_waves
 from openecg.selection import learnt_rows
 from openecg.signals import z_score
 from openecg.stage2.network import N_LEADS
@@ -26,10 +27,6 @@ KEYS = ("dataset", "record_id", "lead", "window", "split")
 MARKS = ("wave_kind", "on_ms", "peak_ms", "off_ms", "native_fs_hz", "native_samples", "rhythm")
 
 SIGNAL = ("lead_index", "fs_hz", "signal")
-
-# The sinus node beats by way of P waves. In the training records of LUDB, of 1740 leads in a rhythm
-# named for it 48 have no P mark: all those of four paced records, where none was looked for.
-SINUS = "sinus"
 
 SCALED_ROWS = 32  # at a time; of windows of 10 s, what is needed to scale them fits into a cache
 
@@ -341,7 +338,7 @@ def _stacked_marks(rows: pa.Table) -> Marks:
         n_waves=lengths[0],
         native_fs_hz=rows[fs_hz].to_numpy(),
         native_samples=rows[n_samples].to_numpy(),
-        has_p=pc.match_substring(rows[rhythm], SINUS, ignore_case=True).to_numpy(),
+        has_p=has_p_waves(rows[rhythm]),
     )
 
 

@@ -72,6 +72,7 @@ def counts(
         truth=truth,
         predicted=predicted,
         span_ms=np.array([span], dtype=float),
+        p_unmarked=np.zeros(1, dtype=bool),
         tolerance_ms=tolerance_ms,
     )
     total: list[int] = scored.counts[PROTOCOLS.index(protocol)].sum(axis=0).tolist()
@@ -255,11 +256,29 @@ def test_an_excuse_holds_in_its_own_strip_only(strip: int, at: float, false: int
         truth=truth,
         predicted=waves((strip, T, at, NAN, 1400)),
         span_ms=np.array([[0.0, 1400.0]] * 3),
+        p_unmarked=np.zeros(3, dtype=bool),
         tolerance_ms=50,
     )
     counted = scored.counts[PROTOCOLS.index(ANNOTATED_SPAN)]
     np.testing.assert_array_equal(np.flatnonzero(counted[:, 1]), [strip] * false)
     np.testing.assert_array_equal(counted[:, 2], [1, 0, 0])
+
+
+@pytest.mark.parametrize(("boundary", "excused"), [("P_on", 1), ("P_off", 1), ("QRS_on", 0)])
+def test_where_no_p_is_marked_a_p_wave_is_no_error_in_the_span(boundary: str, excused: int) -> None:
+    truth = waves((0, QRS, 500, 540, 580), (1, QRS, 500, 540, 580))
+    called = waves(*((s, k, 100, 140, 180) for s in (0, 1) for k in (P, QRS)))
+    scored = count_boundary(
+        boundary,
+        truth=truth,
+        predicted=called,
+        span_ms=np.array([[0.0, 1000.0]] * 2),
+        p_unmarked=np.array([True, False]),
+        tolerance_ms=40,
+    )
+    for protocol, counted in zip(PROTOCOLS, scored.counts, strict=True):
+        first = 1 - excused * (protocol == ANNOTATED_SPAN)
+        assert counted[:, 1].tolist() == [first, 1], protocol
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -273,6 +292,7 @@ def test_a_perfect_prediction_scores_one(boundary: str) -> None:
         truth=truth,
         predicted=truth,
         span_ms=np.array([[1200.0, 2680.0]] * 3),
+        p_unmarked=np.zeros(3, dtype=bool),
         tolerance_ms=TOLERANCES["martinez"][boundary],
     )
     np.testing.assert_array_equal(scored.counts, [[[2, 0, 0]] * 3] * len(PROTOCOLS))
@@ -287,6 +307,7 @@ def test_errors_are_predicted_minus_true() -> None:
         truth=onsets(QRS, 1000, 2000, 3000),
         predicted=onsets(QRS, 1010, 1980, 3000),
         span_ms=np.array([[0.0, 9000.0]]),
+        p_unmarked=np.zeros(1, dtype=bool),
         tolerance_ms=40,
     )
     np.testing.assert_array_equal(scored.error_ms, [10, -20, 0])
@@ -298,10 +319,20 @@ def test_frames_counted_by_hand() -> None:
     truth = np.array([[0, 1, 1, 2, 2, 0, 3, IGNORE, IGNORE]], dtype=np.uint8)
     called = np.array([[1, 1, 0, 2, 2, 0, 3, 3, 0]], dtype=np.uint8)
     two, all_right = np.tile(truth, (2, 1)), np.where(truth == IGNORE, 0, truth)
-    got = dict(zip(FRAME_PROTOCOLS, count_frames(two, np.vstack([called, all_right])), strict=True))
+    marked = np.zeros(2, dtype=bool)
+    counted = count_frames(two, np.vstack([called, all_right]), marked)
+    got = dict(zip(FRAME_PROTOCOLS, counted, strict=True))
     right = [[2, 0, 0], [2, 0, 0], [1, 0, 0]]
     np.testing.assert_array_equal(got[ANNOTATED_SPAN], [[[1, 1, 1], [2, 0, 0], [1, 0, 0]], right])
     np.testing.assert_array_equal(got[FULL_WINDOW], [[[1, 1, 1], [2, 0, 0], [1, 1, 0]], right])
+
+
+def test_where_no_p_is_marked_frames_of_p_are_no_error_in_the_span() -> None:
+    truth = np.array([[0, 0, 2, 3, IGNORE]] * 2, dtype=np.uint8)
+    called = np.array([[1, 0, 1, 3, 1]] * 2, dtype=np.uint8)
+    counted = count_frames(truth, called, np.array([True, False]))
+    got = dict(zip(FRAME_PROTOCOLS, counted[:, :, 0, 1].tolist(), strict=True))
+    assert got == {FULL_WINDOW: [3, 3], ANNOTATED_SPAN: [1, 2]}  # P in place of QRS is one
 
 
 @pytest.mark.parametrize(
@@ -316,7 +347,7 @@ def test_labels_that_cannot_be_are_refused(
     truth: list[list[int]], called: list[list[int]], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        count_frames(np.uint8(truth), np.uint8(called))
+        count_frames(np.uint8(truth), np.uint8(called), np.zeros(1, dtype=bool))
 
 
 def test_each_point_takes_the_better_lead() -> None:
