@@ -263,8 +263,9 @@ def count_boundary(
     The protocols match the same pairs and differ in what else is a false positive.
     ``full_window``: every prediction without a match. ``annotated_span_unexcused``: those of them
     inside the span. ``annotated_span``: of these not the one that may be the unmarked boundary of
-    an incompletely annotated wave, and none of P where P waves are not marked. ``edge_filtered``, of openecg from 0.2.0 on: those up to 100 ms
-    outside the span; there hits farther outside are none, which matters at wider tolerances only.
+    an incompletely annotated wave, and none of P where P waves are not marked. ``edge_filtered``,
+    of openecg from 0.2.0 on: those up to 100 ms outside the span; there hits farther outside are
+    none, which matters at wider tolerances only.
     """
     n_strips = span_ms.shape[0]
     true_ms, true_strip = truth.boundary(boundary)
