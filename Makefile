@@ -28,14 +28,9 @@ ifneq ($(MISSING),)
 $(error CONFIG=$(MISSING): no such file; shipped: $(wildcard configs/*.yaml))
 endif
 
-# Trainings take turns where there is a GPU, also where there are several, for all of them take the
-# first. Without one, as many run at once as cores allow.
-GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
-GPU_JOBS := $(if $(filter-out 0,$(GPUS)),1,$(CORES))
-
-# What --resources in ARGS names goes behind our own, which it may replace.
-ASKED := $(subst --resources=,--resources ,$(ARGS))
-OPTIONS := $(if $(findstring --resources,$(ARGS)),$(subst --resources ,--resources gpu=$(GPU_JOBS) ,$(ASKED)),$(ARGS) --resources gpu=$(GPU_JOBS))
+# Snakemake forgets the resources of its profile where --resources is given: trainings take turns on a
+# GPU all the same, unless ARGS says otherwise behind it.
+OPTIONS := $(subst --resources ,--resources gpu=1 ,$(subst --resources=,--resources ,$(ARGS)))
 
 # ARGS that make no report, after which there is no headline: dry runs, what only prints, targets.
 RULES := $(shell sed -n 's/^rule \([a-z0-9_]*\):.*/\1/p' Snakefile rules/*.smk)

@@ -1,7 +1,9 @@
 """The promise to users: a change reruns what depends on it, and nothing else."""
 
 import hashlib
+import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -109,6 +111,25 @@ def test_systems_are_scored_where_records_have_their_leads(fresh: Checkout) -> N
     added = {rule: now[rule] - before[rule] for rule in ("predict", "decode", "score")}
     # Records of simulated_qtdb have two leads.
     assert added == {"predict": 2, "decode": 2, "score": 2 * 2}
+
+
+def test_trainings_take_turns_where_there_is_a_gpu(
+    fresh: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> set[str]:
+        plan = fresh.make("--dry-run")
+        trainings = re.findall(r"^rule train:\n(?: .*\n)+", plan, re.MULTILINE)
+        assert len(trainings) == 2
+        return {found for one in trainings for found in re.findall(r"gpu=\d", one)}
+
+    if shutil.which("nvidia-smi") is None:
+        assert asked() == {"gpu=0"}
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text("#!/bin/sh\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(smi.parent), prepend=os.pathsep)
+    assert asked() == {"gpu=1"}
 
 
 def test_second_run_does_nothing(done: Checkout) -> None:
