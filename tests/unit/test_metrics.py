@@ -115,6 +115,23 @@ def test_marks_outside_the_span_and_of_incomplete_waves(tmp_path: Path) -> None:
     assert list(unexcused[["n_true", "n_pred", "n_hits"]]) == [4, 4, 4]  # 1850 is outside the span
 
 
+def test_p_waves_that_nobody_marked_are_no_errors_in_the_span(tmp_path: Path) -> None:
+    truth = four()
+    predicted = [perfect(row) for row in truth]
+    for row, rhythm in zip(
+        truth, ("Sinus rhythm", "Sinus rhythm", "Atrial fibrillation", ""), strict=True
+    ):
+        row |= {"rhythm": rhythm, "wave_kind": [2, 2, 3, 2]}
+        row["labels"] = np.where(row["labels"] == 1, 0, row["labels"]).astype(np.uint8)
+    frames, table = score(tmp_path, truth, predicted)
+    for protocol, false in (("annotated_span", 2), ("full_window", 4)):
+        on = one(table, boundary="P_on", protocol=protocol, lead_group="all", tolerance="martinez")
+        assert on["n_pred"] == false
+        assert one(frames, wave="P", protocol=protocol, lead_group="all")["fp"] == 5 * false
+    unexcused = {"protocol": "annotated_span_unexcused", "tolerance": "martinez"}
+    assert one(table, boundary="P_on", lead_group="all", **unexcused)["n_pred"] == 4
+
+
 def test_errors_of_a_lead_group_are_of_its_leads(tmp_path: Path) -> None:
     truth = four()
     late = {"II": 10.0, "V1": -20.0}
