@@ -404,9 +404,9 @@ def score_strips(split: ScoredSplit, *, errors: bool = True) -> ScoredStrips:
 
 def _part_frames(part: ScoredPart) -> npt.NDArray[np.int32]:
     """Count the frames of each strip, shape (n_strips, n_seeds, n_protocols, n_waves, 3)."""
-    truth, p_unmarked = part.true_frames(), part.p_unmarked()
+    truth = part.true_frames()
     try:
-        counts = [count_frames(truth, called, p_unmarked) for called in part.called_frames()]
+        counts = [count_frames(truth, called) for called in part.called_frames()]
     except ValueError as error:
         raise DataError(f"{part.predictions[0]}: {error}") from error
     return np.stack(counts).transpose(2, 0, 1, 3, 4).astype(np.int32)

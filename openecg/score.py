@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_MS, OTHER, P
+from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_MS, P
 
 # 150 ms: ANSI/AAMI EC57, the tolerance of the LUDB literature. The tighter set is the convention
 # of the openecg tables, named there after Martinez 2004 (functional-spec.md, section 3.3).
@@ -304,11 +304,7 @@ def _outside(times_ms: Floats, span_ms: Floats) -> Floats:
     return outside
 
 
-def count_frames(
-    truth: npt.NDArray[np.uint8],
-    predicted: npt.NDArray[np.uint8],
-    p_unmarked: npt.NDArray[np.bool_],
-) -> Ints:
+def count_frames(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]) -> Ints:
     """Count frames hit, wrongly called and missed, of each wave in each strip.
 
     Parameters
@@ -317,15 +313,13 @@ def count_frames(
         0 other, 1 P, 2 QRS, 3 T, 255 not annotated.
     predicted : ndarray of the same shape, dtype uint8
         0 to 3.
-    p_unmarked : ndarray of shape (n_strips,), dtype bool
-        Whether there are P waves in the strip, but none is marked.
 
     Returns
     -------
     ndarray of shape (n_protocols, n_strips, 3, 3), dtype int64
         For each of ``FRAME_PROTOCOLS`` and P, QRS and T: hits, false positives, misses. In
         ``full_window`` frames that are not annotated count as other, in ``annotated_span`` they do
-        not count, nor do others called P where P waves are not marked.
+        not count.
 
     Raises
     ------
@@ -349,8 +343,6 @@ def count_frames(
     for protocol in FRAME_PROTOCOLS:
         counted = met if protocol == FULL_WINDOW else met[:, :FRAME_CLASSES]
         false = counted[:, :, waves].sum(axis=1) - hits
-        if protocol == ANNOTATED_SPAN:
-            false[p_unmarked, waves.index(P)] -= counted[p_unmarked, OTHER, P]
         per_protocol.append(np.stack([hits, false, misses], axis=2))
     counts: Ints = np.stack(per_protocol).astype(np.int64)
     return counts

@@ -319,20 +319,10 @@ def test_frames_counted_by_hand() -> None:
     truth = np.array([[0, 1, 1, 2, 2, 0, 3, IGNORE, IGNORE]], dtype=np.uint8)
     called = np.array([[1, 1, 0, 2, 2, 0, 3, 3, 0]], dtype=np.uint8)
     two, all_right = np.tile(truth, (2, 1)), np.where(truth == IGNORE, 0, truth)
-    marked = np.zeros(2, dtype=bool)
-    counted = count_frames(two, np.vstack([called, all_right]), marked)
-    got = dict(zip(FRAME_PROTOCOLS, counted, strict=True))
+    got = dict(zip(FRAME_PROTOCOLS, count_frames(two, np.vstack([called, all_right])), strict=True))
     right = [[2, 0, 0], [2, 0, 0], [1, 0, 0]]
     np.testing.assert_array_equal(got[ANNOTATED_SPAN], [[[1, 1, 1], [2, 0, 0], [1, 0, 0]], right])
     np.testing.assert_array_equal(got[FULL_WINDOW], [[[1, 1, 1], [2, 0, 0], [1, 1, 0]], right])
-
-
-def test_where_no_p_is_marked_frames_of_p_are_no_error_in_the_span() -> None:
-    truth = np.array([[0, 0, 2, 3, IGNORE]] * 2, dtype=np.uint8)
-    called = np.array([[1, 0, 1, 3, 1]] * 2, dtype=np.uint8)
-    counted = count_frames(truth, called, np.array([True, False]))
-    got = dict(zip(FRAME_PROTOCOLS, counted[:, :, 0, 1].tolist(), strict=True))
-    assert got == {FULL_WINDOW: [3, 3], ANNOTATED_SPAN: [1, 2]}  # P in place of QRS is one
 
 
 @pytest.mark.parametrize(
@@ -347,7 +337,7 @@ def test_labels_that_cannot_be_are_refused(
     truth: list[list[int]], called: list[list[int]], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        count_frames(np.uint8(truth), np.uint8(called), np.zeros(1, dtype=bool))
+        count_frames(np.uint8(truth), np.uint8(called))
 
 
 def test_each_point_takes_the_better_lead() -> None:
