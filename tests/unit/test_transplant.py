@@ -11,7 +11,7 @@ from openecg.stage2.settings import Augmentation
 from openecg.stage2.targets import OTHER_OR_P, Marks, label_targets
 from openecg.stage2.training_set import read_training_set
 from openecg.stage2.transplant import MARGIN_MS, PR_SEGMENT_MS, SIZE, transplant_p
-from openecg.waves import QRS, P
+from openecg.waves import BOUNDARIES, QRS, P
 from tests.unit.made_up_shards import marked, setting_values, shard_rows, write_rows
 
 CPU = torch.device("cpu")
@@ -66,6 +66,10 @@ def test_a_p_wave_is_put_ahead_of_each_qrs_with_its_label(tmp_path: Path) -> Non
     assert gap_ms.min() >= PR_SEGMENT_MS[0] - 2
     assert gap_ms.max() <= PR_SEGMENT_MS[1] + 2
     assert gap_ms.unique().numel() > 10
+    at = [BOUNDARIES.index(name) for name in ("P_on", "P_off")]
+    bounds, first = marks.boundary_ms[2:, at, :2], marks.on_ms[2:, 0, :2]
+    assert torch.equal(bounds[:, 0], first)
+    assert torch.equal(bounds[:, 1], marks.off_ms[2:, 0, :2] - 4)
     margin = round(MARGIN_MS / 4)
     for row in range(2, 40):
         inside = is_p[row].nonzero()[:, 0]
