@@ -37,7 +37,7 @@ RULES := $(shell sed -n 's/^rule \([a-z0-9_]*\):.*/\1/p' Snakefile rules/*.smk)
 # What follows these options is no target.
 OWN := $(shell printf '%s' ' $(ARGS)' | sed -E 's/ (-R|-O|--forcerun|--omit-from|--allowed-rules|--until|-U)(( |=)[^ -][^ ]*)+//g')
 PARTIAL := $(filter -n% --dry-run --dryrun --dag --rulegraph --filegraph --summary --unlock --list% \
-  --lint --touch --delete-% --cleanup-% --report% -U --until,$(ARGS)) \
+  --lint --touch --directory% --delete-% --cleanup-% --report% -U --until,$(ARGS)) \
   $(filter results/% resources/% $(filter-out all write_report,$(RULES)),$(OWN))
 
 STAMP := $(VENV)/.installed

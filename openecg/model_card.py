@@ -116,8 +116,8 @@ def write_model_card(
         "## How good it is",
         "F1 with 95 % intervals from resampling records, one-to-one matching. Tolerances: "
         f"{tolerance_text()}. `annotated_span` does not count what lies outside "
-        "the annotated part, nor the missing end of an incompletely marked wave; `_unexcused` "
-        "counts the latter.",
+        "the annotated part, nor the missing end of an incompletely marked wave, nor P in a lead "
+        "in sinus rhythm without one P mark; `_unexcused` counts the last two.",
         _table(_macro_rows(told)),
         "### Boundary by boundary",
         "Martinez tolerances, `annotated_span`, all leads; errors are predicted minus reference.",

@@ -104,8 +104,8 @@ early. Wide tolerances let more errors in, so compare it only at equal tolerance
 0.1.0 tables. Waves that nobody annotated at the edges then count as false.</dd>
 <dt>Protocol <code>annotated_span</code></dt><dd>Only what lies between the first and the last mark
 of a lead counts. A prediction outside may match a mark but is never false, and neither is the
-missing boundary of a wave that is only half annotated; <code>annotated_span_unexcused</code>
-counts the latter as false.</dd>
+missing boundary of a wave that is only half annotated, nor one of P in a lead in sinus rhythm
+without one P mark; <code>annotated_span_unexcused</code> counts the last two as false.</dd>
 <dt>Protocol <code>edge_filtered</code></dt><dd>Of openecg from 0.2.0 on: what is more than 100 ms
 outside the annotated part is left out, and nothing is excused.</dd>
 <dt>Protocol <code>unstated</code></dt><dd>Of known numbers only, with split <code>own</code>: what

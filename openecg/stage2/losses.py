@@ -83,7 +83,7 @@ def label_loss(
         mixture = mixture / mixture.sum(dim=1, keepdim=True).clamp_min(1e-12)
         return -(mixture * log_p).sum(), (flat < len(CLASSES)).sum()
     own = log_p.gather(1, known[:, None])[:, 0]
-    either = torch.logaddexp(log_p[:, OTHER], log_p[:, P])
+    either = torch.logaddexp(log_p[:, OTHER], log_p[:, P]).clamp(max=0)  # rounded, it may be more
     own = torch.where(flat == OTHER_OR_P, either, own)
     weight = torch.where(counted, weights[known], 0.0)
     if focal_gamma:

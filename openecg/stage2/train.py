@@ -44,7 +44,9 @@ from openecg.stage2.network import Network
 from openecg.stage2.run import Run, draw_seed, read_run, start_run, weights_digest, write_run
 from openecg.stage2.settings import ANY_LEADS, BEST, Setting, Training, read_setting
 from openecg.stage2.streamed import MIB, StreamedData, streamed_data, training_bytes
+from openecg.stage2.targets import OTHER_OR_P
 from openecg.stage2.training_set import MARKS, FoundWindows, check_datasets, read_training_set
+from openecg.waves import OTHER, P
 
 log = logging.getLogger(__name__)
 
@@ -454,6 +456,7 @@ def _block_scores(
     target = plain_targets(network, block, training)
     loss, counted = label_loss(logits, target, weights, focal_gamma=0, soft=())
     called, truth = logits.argmax(dim=2), target.long()
+    truth = truth.where((target != OTHER_OR_P) | (called == P), OTHER)  # a P there is no error
     n_classes = len(CLASSES)
     pairs = (truth * n_classes + called)[truth < n_classes]
     table = torch.bincount(pairs, minlength=n_classes**2).view(n_classes, n_classes)

@@ -22,7 +22,7 @@ def transplant_p(
     """Give some items whose P waves are not marked, as of paced records, one of another item.
 
     The same P wave is put ahead of each QRS complex of the item, in all leads at once, where it
-    meets no marked wave; each lead gets that of one lead of the other item.
+    meets no wave, half-marked ones included; each lead gets that of one lead of the other item.
 
     Parameters
     ----------
@@ -38,13 +38,16 @@ def transplant_p(
         Sampling rate in Hz.
     """
     first = torch.arange(0, len(signal), n_leads, device=signal.device)
-    wanting = marks.p_unmarked[first] & (
+    wanting = marks.p_unmarked.view(-1, n_leads).all(dim=1) & (
         torch.rand(len(first), device=signal.device) < augmentation.p_waves
     )
     margin, n_samples = round(MARGIN_MS * fs_hz / 1000), signal.shape[1]
     starts = (marks.on_ms[first, P_ROW] * (fs_hz / 1000)).round() - margin  # infinite: no wave
     stops = (marks.off_ms[first, P_ROW] * (fs_hz / 1000)).round() + margin
-    whole = (starts >= 0) & (stops <= n_samples)
+    onsets = marks.boundary_ms[first, QRS_ON][:, None]  # [n_items, 1, M]
+    ends = marks.off_ms[first, P_ROW][..., None]  # [n_items, W, 1]
+    follows = ((onsets >= ends) & (onsets < ends + MARGIN_MS)).any(dim=2)
+    whole = (starts >= 0) & (stops <= n_samples) & ~follows
     for item in wanting.nonzero()[:, 0].tolist():
         given = whole.nonzero()
         if not len(given):
@@ -71,7 +74,8 @@ def _put(
     """Put a piece of signal ahead of each QRS complex of an item, all in place."""
     sample_ms = 1000 / fs_hz
     n_samples, length = signal.shape[1], piece.shape[1]
-    known_on, known_off = marks.on_ms.flatten().clone(), marks.off_ms.flatten().clone()
+    known_on = torch.cat([marks.on_ms.flatten(), marks.unknown_on_ms.flatten()])
+    known_off = torch.cat([marks.off_ms.flatten(), marks.unknown_off_ms.flatten()])
     row = 0
     for onset_ms in marks.boundary_ms[0, QRS_ON].tolist():
         if onset_ms == torch.inf or row == marks.on_ms.shape[2]:

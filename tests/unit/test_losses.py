@@ -49,6 +49,12 @@ def test_other_or_p_asks_for_their_sum() -> None:
     assert not soft_labels(target, [0.3])[0, 0].any()
 
 
+def test_other_or_p_that_is_sure_costs_nothing_with_any_power() -> None:
+    logits, target = 3 * torch.randn(1, 20000, 4), torch.full((1, 20000), 254)
+    loss, _ = label_loss(logits, target.to(torch.uint8), WEIGHTS, focal_gamma=1.5, soft=[])
+    assert loss.isfinite()
+
+
 def test_the_focal_loss_is_that_of_the_spec() -> None:
     logits, target = torch.randn(1, 3, 4), labels([0, 2, 255])
     loss, counted = label_loss(logits, target, WEIGHTS, focal_gamma=2, soft=[])

@@ -397,6 +397,24 @@ def test_tuning_scores_are_f1_over_annotated_labels() -> None:
     assert scores["tuning_f1_mean"] == pytest.approx(2 / 3)
 
 
+def test_where_no_p_is_marked_a_p_costs_no_tuning_score_and_a_qrs_does() -> None:
+    columns = marked([(2, 0.0, 18.0), (2, 80.0, 98.0)])
+    marks = stack_marks(
+        *[columns[name] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")],
+        n_waves=np.array([2]),
+        native_fs_hz=np.array([500.0]),
+        native_samples=np.array([400]),
+        has_p=np.ones(1, dtype=bool),
+    )
+    one = torch.zeros(1, dtype=torch.int64)
+    data = Data(torch.zeros(1, 25), one, marks, one[:, None], 250.0)
+    training = Setting.from_dict(setting_values()).training
+    for called, f1 in (([2, 1, 1, 0, 2], 1.0), ([2, 2, 1, 0, 2], 0.8)):
+        scores = tuning_scores(Echo(torch.tensor([called])), data, torch.ones(4), training)
+        assert scores["tuning_f1_QRS"] == pytest.approx(f1)
+        assert scores["tuning_f1_P"] == 0
+
+
 class Echo(torch.nn.Module):
     def __init__(self, called: torch.Tensor) -> None:
         super().__init__()

@@ -98,6 +98,28 @@ def test_without_a_p_wave_to_give_nothing_changes(tmp_path: Path) -> None:
     assert torch.equal(signal, alone.signal)
 
 
+def test_a_p_wave_that_runs_into_its_qrs_is_not_given(tmp_path: Path) -> None:
+    data = strips(tmp_path)
+    near = data.marks.at(torch.arange(data.n_windows))
+    near.boundary_ms[:2, BOUNDARIES.index("QRS_on"), 0] = near.off_ms[0, 0, 0] + MARGIN_MS - 1
+    signal, _ = transplanted(replace(data, marks=near), p_waves=1.0)
+    assert torch.equal(signal, data.signal)
+
+
+def test_an_item_with_p_marks_in_one_of_its_leads_keeps_what_it_has(tmp_path: Path) -> None:
+    data = strips(tmp_path)
+    data.marks.p_unmarked[3] = False
+    signal, _ = transplanted(data, p_waves=1.0)
+    assert torch.equal(signal, data.signal)
+
+
+def test_no_p_wave_is_put_on_a_half_marked_wave(tmp_path: Path) -> None:
+    data = strips(tmp_path)
+    data.marks.unknown_on_ms[2:, 0, :1], data.marks.unknown_off_ms[2:, 0, :1] = 0.0, 800.0
+    signal, _ = transplanted(data, p_waves=1.0)
+    assert torch.equal(signal, data.signal)
+
+
 def test_the_share_of_items_is_kept(tmp_path: Path) -> None:
     data = strips(tmp_path, n_items=1000)
     torch.manual_seed(0)
