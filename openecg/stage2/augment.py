@@ -1,6 +1,7 @@
 """Changes of the training signals; what moves in time takes its labels along exactly."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -39,8 +40,8 @@ def draw_times(
         shift.
     """
     low, high = (math.log(scale) for scale in augmentation.time_scale)
-    scale = torch.empty(n_items, 1, device=device).uniform_(low, high).exp()
-    shift_ms = torch.empty(n_items, 1, device=device).uniform_(-1, 1) * augmentation.shift_ms
+    scale = _drawn(n_items, low, high, device=device).exp()
+    shift_ms = _drawn(n_items, -1, 1, device=device) * augmentation.shift_ms
     length_ms = n_samples * 1000.0 / fs_hz
     grid_ms = torch.arange(n_samples + 1, device=device) * (1000.0 / fs_hz)
     return (grid_ms - length_ms / 2) / scale + length_ms / 2 + shift_ms
@@ -94,18 +95,16 @@ def add_spikes(
     n_strips, n_samples = signal.shape
     n_items = n_strips // n_leads
 
-    def drawn(n: int, low: float, high: float) -> Tensor:
-        return torch.empty(n, 1, device=signal.device).uniform_(low, high)
-
-    paced = drawn(n_items, 0, 1) < augmentation.spikes
-    at_ms = qrs_on_ms[::n_leads] - drawn(n_items, *SPIKE_BEFORE_QRS_MS)
+    drawn = partial(_drawn, n_items, device=signal.device)
+    paced = drawn(0, 1) < augmentation.spikes
+    at_ms = qrs_on_ms[::n_leads] - drawn(*SPIKE_BEFORE_QRS_MS)
     at = torch.searchsorted(times_ms[::n_leads].contiguous(), at_ms.contiguous())  # [n_items, W]
     seen = paced & (at > 0) & (at < n_samples)
     pulses = signal.new_zeros(n_items, n_samples)
     pulses.scatter_add_(1, at.clamp(max=n_samples - 1), seen.float())
-    width = drawn(n_items, 0, 1)  # how much of the pulse is left a sample later
+    width = drawn(0, 1)  # how much of the pulse is left a sample later
     pulses[:, 1:] += width * pulses[:, :-1].clone()
-    size = torch.randn(n_items, n_leads, device=signal.device) * drawn(n_items, 0, SPIKE_SD)
+    size = torch.randn(n_items, n_leads, device=signal.device) * drawn(0, SPIKE_SD)
     return signal + (size[..., None] * pulses[:, None]).flatten(0, 1)
 
 
@@ -129,8 +128,7 @@ def change_signal(signal: Tensor, augmentation: Augmentation, *, fs_hz: float) -
     n_strips, n_samples = signal.shape
     device = signal.device
 
-    def drawn(low: float, high: float) -> Tensor:
-        return torch.empty(n_strips, 1, device=device).uniform_(low, high)
+    drawn = partial(_drawn, n_strips, device=device)
 
     def sine(hz: Tensor, size: Tensor) -> Tensor:
         turns = hz * (torch.arange(n_samples, device=device) / fs_hz) + drawn(0, 1)
@@ -162,3 +160,8 @@ def keep_inside(target: Tensor, augmentation: Augmentation, *, label_ms: float) 
         target[:, :n_edge] = IGNORE
         target[:, -n_edge:] = IGNORE
     return target
+
+
+def _drawn(n: int, low: float, high: float, *, device: torch.device) -> Tensor:
+    """Draw evenly, shape (n, 1)."""
+    return torch.empty(n, 1, device=device).uniform_(low, high)

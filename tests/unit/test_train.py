@@ -375,18 +375,25 @@ def test_schemes_learn_from_the_records_they_do_not_score(tmp_path: Path) -> Non
     assert weights("c", "all2") != before["all2"]
 
 
-def test_tuning_scores_are_f1_over_annotated_labels() -> None:
-    called = torch.tensor([[0, 1, 1, 2, 3, 3, 2]])
-    columns = marked([(1, 20.0, 38.0), (2, 40.0, 78.0), (3, 80.0, 98.0), (2, 110.0, 118.0)])
+def strip(waves: list[tuple[int, float, float]], *, n_samples: int) -> Data:
+    """Give one flat lead with these waves, in a rhythm with P waves."""
+    columns = marked(waves)
     marks = stack_marks(
         *[columns[name] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")],
-        n_waves=np.array([4]),
+        n_waves=np.array([len(waves)]),
         native_fs_hz=np.array([500.0]),
         native_samples=np.array([400]),
         has_p=np.ones(1, dtype=bool),
     )
     one = torch.zeros(1, dtype=torch.int64)
-    data = Data(torch.zeros(1, 35), one, marks, one[:, None], 250.0)
+    return Data(torch.zeros(1, n_samples), one, marks, one[:, None], 250.0)
+
+
+def test_tuning_scores_are_f1_over_annotated_labels() -> None:
+    called = torch.tensor([[0, 1, 1, 2, 3, 3, 2]])
+    data = strip(
+        [(1, 20.0, 38.0), (2, 40.0, 78.0), (3, 80.0, 98.0), (2, 110.0, 118.0)], n_samples=35
+    )
     training = Setting.from_dict(setting_values()).training
     scores = tuning_scores(Echo(called), data, torch.ones(4), training)
     # Of the true labels 0 1 2 2 3 0, and the last one, which nobody annotated, the first is not
@@ -398,16 +405,7 @@ def test_tuning_scores_are_f1_over_annotated_labels() -> None:
 
 
 def test_where_no_p_is_marked_a_p_costs_no_tuning_score_and_a_qrs_does() -> None:
-    columns = marked([(2, 0.0, 18.0), (2, 80.0, 98.0)])
-    marks = stack_marks(
-        *[columns[name] for name in ("wave_kind", "on_ms", "peak_ms", "off_ms")],
-        n_waves=np.array([2]),
-        native_fs_hz=np.array([500.0]),
-        native_samples=np.array([400]),
-        has_p=np.ones(1, dtype=bool),
-    )
-    one = torch.zeros(1, dtype=torch.int64)
-    data = Data(torch.zeros(1, 25), one, marks, one[:, None], 250.0)
+    data = strip([(2, 0.0, 18.0), (2, 80.0, 98.0)], n_samples=25)
     training = Setting.from_dict(setting_values()).training
     for called, f1 in (([2, 1, 1, 0, 2], 1.0), ([2, 2, 1, 0, 2], 0.8)):
         scores = tuning_scores(Echo(torch.tensor([called])), data, torch.ones(4), training)
