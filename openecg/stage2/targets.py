@@ -43,6 +43,8 @@ class Marks:
         Length of the strip.
     p_unmarked : Tensor of shape (N,), dtype bool
         Whether the strip has P waves, but none is marked.
+    sample_ms : Tensor of shape (N,), dtype float32
+        Length of a sample at the rate of the marks.
     """
 
     on_ms: Tensor
@@ -53,6 +55,7 @@ class Marks:
     span_ms: Tensor
     end_ms: Tensor
     p_unmarked: Tensor
+    sample_ms: Tensor
 
     def at(self, rows: Tensor | slice) -> "Marks":
         """Take the strips at ``rows``, by a slice as views."""
@@ -122,6 +125,7 @@ def stack_marks(
         ),
         end_ms=torch.from_numpy((native_samples * sample_ms).astype(np.float32)),
         p_unmarked=torch.from_numpy(has_p & (n_p == 0)),
+        sample_ms=torch.from_numpy(sample_ms.astype(np.float32)),
     )
 
 

@@ -89,7 +89,7 @@ def _put(
         signal[:, start : start + length] += piece
         marks.on_ms[:, P_ROW, row], marks.off_ms[:, P_ROW, row] = on_ms, off_ms
         marks.boundary_ms[:, P_ON, row] = on_ms
-        marks.boundary_ms[:, P_OFF, row] = off_ms - sample_ms
+        marks.boundary_ms[:, P_OFF, row] = off_ms - marks.sample_ms
         row += 1
 
 

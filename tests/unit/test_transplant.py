@@ -69,7 +69,7 @@ def test_a_p_wave_is_put_ahead_of_each_qrs_with_its_label(tmp_path: Path) -> Non
     at = [BOUNDARIES.index(name) for name in ("P_on", "P_off")]
     bounds, first = marks.boundary_ms[2:, at, :2], marks.on_ms[2:, 0, :2]
     assert torch.equal(bounds[:, 0], first)
-    assert torch.equal(bounds[:, 1], marks.off_ms[2:, 0, :2] - 4)
+    assert torch.equal(bounds[:, 1], marks.off_ms[2:, 0, :2] - 2)  # marks are at 500 Hz
     margin = round(MARGIN_MS / 4)
     for row in range(2, 40):
         inside = is_p[row].nonzero()[:, 0]
