@@ -169,6 +169,7 @@ def _predicted(
         columns["wave_kind"].append(kind)
         columns["on_ms"].append(on * 1000.0 / fs_hz)
         columns["off_ms"].append(off * 1000.0 / fs_hz)
+        columns["wave_probability"].append(None)
     return pa.table(columns, schema=PREDICTION_SCHEMA)
 
 

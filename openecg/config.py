@@ -167,11 +167,17 @@ def _check_systems(key: str, config: dict[str, Any], models: dict[str, Any]) -> 
         if decoding == own:
             raise ConfigError(f"config, {key}: {system!r} is decoded as {setting!r} is anyway")
         how = resolve_decoding(config["decodings"], decoding or own)
-        model = resolve_setting(config["settings"], setting)["model"]
+        values = resolve_setting(config["settings"], setting)
+        model = values["model"]
         if how["offsets"] != NO_OFFSETS and not model.get("offsets"):
             raise ConfigError(
                 f"config, {key}: {system!r}: decoding {decoding or own!r} needs offsets, and the "
                 f"model of {setting!r} gives none"
+            )
+        if how["offsets"] != NO_OFFSETS and not values["training"]["offset_weight"]:
+            raise ConfigError(
+                f"config, {key}: {system!r}: decoding {decoding or own!r} needs offsets, and "
+                f"{setting!r} learns none: its offset_weight is 0"
             )
 
 

@@ -17,6 +17,7 @@ PREDICTION_SCHEMA = pa.schema(
         ("wave_kind", pa.list_(pa.uint8())),
         ("on_ms", pa.list_(pa.float64())),
         ("off_ms", pa.list_(pa.float64())),
+        ("wave_probability", pa.list_(pa.float32())),  # null from token streams
     ]
 )
 

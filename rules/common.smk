@@ -26,7 +26,7 @@ from openecg.head import check_disk, hold, look_once_a_second
 from openecg.leads import LEADS
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
-from openecg.stage2.decoding import NO_OFFSETS, resolve_decoding
+from openecg.stage2.decoding import DOUBLE_COUNTED, resolve_decoding
 from openecg.stage2.settings import decoding_name, resolve_setting
 from openecg.table_list import TABLES
 
@@ -310,12 +310,12 @@ def shards_in(scope, wildcards):
 
 
 def calibrated():
-    """Models of the held-out records whose waves lie where their most probable labels do."""
+    """Models of the held-out records whose waves are runs of their most probable labels."""
     moving = ("label_ms", "min_run_ms", "p_off_shift_ms", "trim_p_sd", "refine")
     return [
         system
         for system in systems(HELD_OUT)
-        if decoding_of(system)["offsets"] == NO_OFFSETS
+        if decoding_of(system)["offsets"] != DOUBLE_COUNTED
         and not any(decoding_of(system)[key] for key in moving)
     ]
 

@@ -20,6 +20,7 @@ from openecg.stage2.decode import (
     looks_at_signal,
     place_waves,
     signals_of,
+    wave_probability,
 )
 from openecg.stage2.decoding import Decoding
 from openecg.waves import IGNORE, KINDS, labels_from_ms
@@ -185,17 +186,15 @@ def tally_waves(
     classes = decode_labels(windows, signal, how)
     for row, (true_kind, on, peak, off, first_ms, last_ms) in enumerate(zip(*columns, strict=True)):
         kind, on_ms, off_ms = place_waves(windows, signal, how, row, classes[row])
+        called = wave_probability(windows, row, kind, on_ms, off_ms)
         middle_ms = (on_ms + off_ms) / 2
         inside = (middle_ms >= first_ms) & (middle_ms <= last_ms)
         marks = np.array([on, peak, off], dtype=np.float64).reshape(3, -1)
         for i, (code, name) in enumerate(KINDS.items()):
             own = inside & (kind == code)
             ends_ms = np.stack([on_ms[own], off_ms[own]], axis=1)
-            labels = np.clip(ends_ms / windows.label_ms, 0, windows.classes.shape[1] - 1)
-            called = windows.classes[row, :, code].astype(np.float64)
-            mean = np.array([called[a : b + 1].mean() for a, b in labels.astype(np.int64)])
             is_right, overlaps = _agree(ends_ms, marks[:, np.array(true_kind) == code], name)
-            _add(tally[:, i], np.full(mean.size, row), mean, is_right, ~overlaps)
+            _add(tally[:, i], np.full(len(ends_ms), row), called[own], is_right, ~overlaps)
     return tally
 
 

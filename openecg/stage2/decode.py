@@ -201,6 +201,8 @@ def decode_windows(
     table["frames"] = [coarser(own, per_frame) for own in labels]
     columns = zip(*waves, strict=True)
     table |= dict(zip(("wave_kind", "on_ms", "off_ms"), columns, strict=True))
+    sure = [wave_probability(windows, i, *own) for i, own in enumerate(waves)]
+    table["wave_probability"] = [own.astype(np.float32) for own in sure]
     table |= {"system": [system] * len(labels), "seed": [seed] * len(labels)}
     return pa.table(table, schema=PREDICTION_SCHEMA)
 
@@ -320,6 +322,31 @@ def place_waves(
         shifts_ms = {"P_off": how.p_off_shift_ms}
         on_ms, off_ms = shift_boundaries(kind, on_ms, off_ms, shifts_ms=shifts_ms, last_ms=last_ms)
     return kind, on_ms, off_ms
+
+
+def wave_probability(
+    windows: Probabilities, row: int, kind: Classes, on_ms: Times, off_ms: Times
+) -> Times:
+    """Say how sure a model is of each wave: the mean probability of its kind over its labels.
+
+    Parameters
+    ----------
+    windows : Probabilities
+    row : int
+        Which window.
+    kind, on_ms, off_ms : ndarray of shape (n_waves,)
+        Of `place_waves`.
+
+    Returns
+    -------
+    ndarray of shape (n_waves,), dtype float64
+        How often it comes true is in the tables of `openecg.stage2.calibration`.
+    """
+    ends = np.stack([on_ms, off_ms]) / windows.label_ms
+    first, last = np.clip(ends, 0, windows.classes.shape[1] - 1).astype(np.int64)
+    own = windows.classes[row].astype(np.float64)
+    means = [own[a : b + 1, k].mean() for k, a, b in zip(kind, first, last, strict=True)]
+    return np.array(means, dtype=np.float64)
 
 
 def coarser(labels: npt.NDArray[np.uint8], per_frame: int) -> npt.NDArray[np.uint8]:

@@ -153,6 +153,20 @@ def test_a_decoding_with_offsets_needs_a_model_that_gives_them() -> None:
     config = deepcopy(DEFAULT) | {"train": ["F_simulated+offsets"]}
     with pytest.raises(ConfigError, match="needs offsets, and the model of 'F_simulated' gives no"):
         check_config(config, SCHEMA)
+    config |= {"train": ["unet"], "datasets": ["ludb"]}
+    check_config(config, SCHEMA)
+    config["settings"]["unet"]["training"]["offset_weight"] = 0
+    with pytest.raises(ConfigError, match="needs offsets, and 'unet' learns none: its offset_weig"):
+        check_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_shipped_config_is_allowed(path: Path) -> None:
+    config = deepcopy(DEFAULT)
+    update_config(config, load_configfile(str(path)))
+    check_config(config, SCHEMA)
 
 
 @pytest.mark.parametrize("key", ["cross_validation", "tuning"])
@@ -190,6 +204,7 @@ def test_every_key_of_the_default_config_is_described() -> None:
 PARAMETERS = {
     **{"v1.0": 211_780, "F": 211_012, "A": 1_083_012, "B": 211_780, "C": 1_083_012},
     **{"E": 211_012, "Cbig_d192": 2_511_940, "Cbig_d256": 3_212_036},
+    **{"unet": 495_034, "unet12": 544_602},
     **{"v9": 1_126_660, "v12_soft": 1_126_660, "v12_reg": 1_127_434},
 }
 
