@@ -68,6 +68,14 @@ def test_what_was_not_measured_is_said(inputs: dict[str, Any]) -> None:
     assert "Not measured.\n" in card
 
 
+def test_what_held_out_records_had_a_part_in_is_said(
+    inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "An exception" not in written(inputs)
+    checkpoint(tmp_path, augmentation={"p_waves": 0.5})
+    assert "An exception: the augmentations `spikes` and `p_waves`" in written(inputs)
+
+
 def test_a_model_without_numbers_has_no_card(inputs: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="no numbers of 'G'"):
         written(inputs | {"setting": "G"})
