@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 MIN_RUN_MS = (20, 40, 60, 80, 100, 120)
 MERGE_GAP_MS = (100, 200, 300, 400)
 MIN_WAVE_MS = (0, 20, 40, 60)
-MIN_P_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5)
+MIN_P_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SCORED = (FULL_WINDOW, ANNOTATED_SPAN)
 COLUMNS = [
     *("system", "dataset", "split", "min_run_ms", "merge_gap_ms", "min_wave_ms"),

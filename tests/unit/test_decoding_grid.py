@@ -51,7 +51,7 @@ def grid(
 def test_every_cleaning_is_scored_by_both_protocols(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
     table = grid(tmp_path, shards, said(shards, split="tuning"))
-    assert len(table) == 2 * (6 * 4 + 4 + 5)
+    assert len(table) == 2 * (6 * 4 + 4 + 8)
     names = ["min_run_ms", "merge_gap_ms", "min_wave_ms", "min_p_share"]
     assert not table.duplicated(["protocol", *names]).any()
     assert set(table["split"]) == {"tuning"}
