@@ -156,7 +156,12 @@ def _lowest_seeds(predictions: Sequence[Path]) -> list[Path]:
     first = [one for one, scope in zip(first, scopes, strict=True) if scope == shown]
     trained = [one for one in first if one[1]["seed"]]
     lowest: dict[tuple[str, str], Path] = {}
-    for path, one in sorted(trained or first, key=lambda found: int(found[1]["seed"] or 0)):
+
+    def in_order(found: tuple[Path, dict[str, str]]) -> tuple[int, str]:
+        seed = found[1]["seed"]
+        return len(seed), seed  # 9 before 10 before `all`, that of an ensemble
+
+    for path, one in sorted(trained or first, key=in_order):
         lowest.setdefault((one["system"], one["dataset"]), path)
     return list(lowest.values())
 

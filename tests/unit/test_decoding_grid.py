@@ -56,6 +56,7 @@ def test_every_cleaning_is_scored_by_both_protocols(tmp_path: Path) -> None:
     assert not table.duplicated(["protocol", *names]).any()
     assert set(table["split"]) == {"tuning"}
     plain = table[(table["min_run_ms"] == 0) & (table["min_wave_ms"] == 0)]
+    plain = plain[plain["min_p_share"] <= 0.5]  # not every beat has a P
     assert (plain[["macro_martinez", "macro_150ms"]] > 0.99).all().all()
     assert (table["macro_martinez_lo"] <= table["macro_martinez"]).all()
     assert (table["macro_martinez"] <= table["macro_martinez_hi"]).all()

@@ -29,7 +29,7 @@ REAL, MADE_UP = "ludb", "simulated_ludb"
 SPLIT = "validation"
 PRINTED = ["nk_and_models", "martinez", "qtdb_classical", "p_off_bias"]
 ODD = "F <b>&"
-SYSTEMS = [("nk_dwt", ""), ("F", "0"), ("F", "1"), (ODD, "0")]
+SYSTEMS = [("nk_dwt", ""), ("F+ensemble", "all"), ("F", "0"), ("F", "1"), (ODD, "0")]
 
 
 def _write_strips(root: Path, dataset: str) -> tuple[list[Path], Path]:
@@ -471,7 +471,7 @@ def test_predictions_and_shards_without_a_common_strip_are_refused(
     inputs: dict[str, Any],
 ) -> None:
     inputs["shards"] = inputs["shards"][:1]
-    inputs["predictions"] = inputs["predictions"][4:]
+    inputs["predictions"] = inputs["predictions"][len(SYSTEMS) :]
     message = f"{inputs['predictions'][0]}: no strip in common"
     with pytest.raises(DataError, match=re.escape(message)):
         write_report(**inputs)
