@@ -247,14 +247,19 @@ def final_settings():
 
 
 def first_model(setting):
-    """Path of the model that a setting makes with its first seed."""
-    seed = trained_seeds(setting)[0]
-    return f"results/checkpoints/{setting}/seed{seed}/model.safetensors"
+    """Path of the model that a setting makes with its first seed, and its first fold if it has them."""
+    scope = HELD_OUT if setting in final_settings() else ALL
+    training = training_name(schemes(scope)[0], trained_seeds(setting)[0])
+    return f"results/checkpoints/{setting}/{training}/model.safetensors"
 
 
 def all_cards():
     """Paths of the cards of models."""
-    return expand("results/model_cards/{setting}.md", setting=final_settings())
+    folded = [setting_of(system) for system in systems(ALL)]
+    return expand(
+        "results/model_cards/{setting}.md",
+        setting=dict.fromkeys(final_settings() + folded),
+    )
 
 
 def all_timings():
