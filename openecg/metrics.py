@@ -44,7 +44,7 @@ from openecg.scored_split import (
     ScoredSplit,
     read_scored_split,
 )
-from openecg.waves import BOUNDARIES, KINDS
+from openecg.waves import BOUNDARIES, KINDS, P
 
 log = logging.getLogger(__name__)
 
@@ -282,8 +282,9 @@ class ScoredStrips:
         Hits, false positives, misses.
     errors : ndarray of shape (n_seeds, n_strips, n_tolerances, n_boundaries, 2), float64
         Sum of the errors of the hits in ms, and of the squares of these.
-    span : ndarray of shape (n_strips,), float64
-        Annotated time, in units of ``DENSITY_MS``.
+    time : ndarray of shape (n_strips, n_protocols, n_boundaries), float64
+        Annotated time in which a false positive would count, in units of ``DENSITY_MS``; 0 in
+        protocols that count elsewhere too.
     marked_onsets : ndarray of shape (n_strips, 2)
         As of `ScoredPart.marked_onsets`.
     error_ms : nested list of ndarray
@@ -295,7 +296,7 @@ class ScoredStrips:
 
     counts: npt.NDArray[np.int16]
     errors: Floats
-    span: Floats
+    time: Floats
     marked_onsets: npt.NDArray[np.int64]
     error_ms: list[list[list[npt.NDArray[np.floating]]]]
     order: Rows
@@ -322,7 +323,7 @@ class ScoredStrips:
     def density_per_record(
         self, counts: Floats, members: npt.NDArray[np.bool_], record: Rows
     ) -> Floats:
-        """Put the time in which they could occur, if that is the span, beside the false positives.
+        """Put the annotated time in which they would count beside the false positives.
 
         Parameters
         ----------
@@ -334,9 +335,7 @@ class ScoredStrips:
         ndarray of shape (n_seeds, n_records, n_protocols, n_tolerances, n_boundaries, 2), float64
             False positives, and the time in units of ``DENSITY_MS``.
         """
-        counts_there = np.array([name in (ANNOTATED_SPAN, UNEXCUSED) for name in PROTOCOLS])
-        span = per_record(self.span[None], members, record)
-        time = counts_there[:, None, None] * span[..., None, None, None]
+        time = per_record(self.time[None], members, record)[..., None, :]
         false = counts[..., 1]
         return np.stack([false, np.broadcast_to(time, false.shape)], axis=-1)
 
@@ -385,21 +384,32 @@ def score_strips(split: ScoredSplit, *, errors: bool = True) -> ScoredStrips:
                     by_strip = np.argsort(counted.error_strip, kind="stable")
                     one.append(_smallest(counted.error_ms[by_strip]))
         counts = _of_each(found, lambda one: one.counts, np.int16).transpose(4, 0, 3, 1, 2, 5)
-        span = np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]) / DENSITY_MS
+        time = _countable_time(span_ms, part.p_unmarked())
         found = found if errors else []
         sums = _of_each(found, lambda one: _error_sums(one, len(span_ms)), np.float64)
         sums = sums.reshape(len(found), len(TOLERANCES), len(BOUNDARIES), len(span_ms), 2)
-        return [counts, sums.transpose(3, 0, 1, 2, 4), span, part.marked_onsets()]
+        return [counts, sums.transpose(3, 0, 1, 2, 4), time, part.marked_onsets()]
 
-    counts, sums, span, marked_onsets = split.gather(count)
+    counts, sums, time, marked_onsets = split.gather(count)
     return ScoredStrips(
         counts=np.moveaxis(counts, 1, 0),
         errors=np.moveaxis(sums, 1, 0),
-        span=span,
+        time=time,
         marked_onsets=marked_onsets,
         error_ms=[[[np.concatenate(one) for one in row] for row in rows] for rows in error_ms],
         order=np.concatenate(order),
     )
+
+
+def _countable_time(span_ms: Floats, p_unmarked: npt.NDArray[np.bool_]) -> Floats:
+    """Give the field ``time`` of `ScoredStrips` for some strips, by what `count_boundary` counts."""
+    time = np.zeros((len(span_ms), len(PROTOCOLS), len(BOUNDARIES)))
+    span = np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]) / DENSITY_MS
+    excused, unexcused = PROTOCOLS.index(ANNOTATED_SPAN), PROTOCOLS.index(UNEXCUSED)
+    time[:, [excused, unexcused]] = span[:, None, None]
+    is_p = [name.startswith(KINDS[P]) for name in BOUNDARIES]
+    time[np.ix_(p_unmarked, [excused], is_p)] = 0
+    return time
 
 
 def _part_frames(part: ScoredPart) -> npt.NDArray[np.int32]:

@@ -129,6 +129,10 @@ def test_p_waves_that_nobody_marked_are_no_errors_in_the_span(tmp_path: Path) ->
         assert on["n_pred"] == false
         # As in the known tables of frames, where none is excused.
         assert one(frames, wave="P", protocol=protocol, lead_group="all")["fp"] == 5 * 4
+    # Of 10 s in which they would count: of two leads there, of all four here.
+    for protocol in ("annotated_span", "annotated_span_unexcused"):
+        on = one(table, boundary="P_on", protocol=protocol, lead_group="all", tolerance="martinez")
+        assert on["false_per_10_s"] == pytest.approx(1 / 0.075, rel=1e-5)
     unexcused = {"protocol": "annotated_span_unexcused", "tolerance": "martinez"}
     assert one(table, boundary="P_on", lead_group="all", **unexcused)["n_pred"] == 4
 
