@@ -9,7 +9,7 @@
 #   results/shards/{dataset}/part-{part}.parquet     windows at the working rate, frame labels
 #   results/tokens/{stream}/{dataset}/part-{part}.parquet
 #   results/checkpoints/{setting}/{training}/model.safetensors, history.tsv
-#   results/probabilities/{setting}/{training}/{leads}/{dataset}.parquet
+#   results/probabilities/{setting}/{training}/{leads}x{shifts}/{dataset}.parquet
 #   results/predictions/{scope}/{system}/seed{seed}/{dataset}.parquet    token streams: no seed
 #   results/scores/{scope}/{scores}/{system}/{dataset}.tsv
 #   results/metrics/{scores}.tsv                     all of them

@@ -402,7 +402,7 @@ def score_strips(split: ScoredSplit, *, errors: bool = True) -> ScoredStrips:
 
 
 def _countable_time(span_ms: Floats, p_unmarked: npt.NDArray[np.bool_]) -> Floats:
-    """Give the field ``time`` of `ScoredStrips` for some strips, by what `count_boundary` counts."""
+    """Give ``time`` of `ScoredStrips` for some strips, by what `count_boundary` counts."""
     time = np.zeros((len(span_ms), len(PROTOCOLS), len(BOUNDARIES)))
     span = np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]) / DENSITY_MS
     excused, unexcused = PROTOCOLS.index(ANNOTATED_SPAN), PROTOCOLS.index(UNEXCUSED)

@@ -7,15 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from openecg.classical import LEAD_GROUP as BETTER
+from openecg.classical import PROTOCOL as CLASSICAL
 from openecg.datasets import SIMULATED
-from openecg.errors import DataError
+from openecg.errors import ConfigError, DataError
 from openecg.files import read_tsv, written_aside
 from openecg.groups import ALL
 from openecg.headline import tolerance_text
+from openecg.leads import LEADS
 from openecg.made import current_note, note_of
 from openecg.numbers import read_numbers
-from openecg.selection import TUNING
-from openecg.stage2.checkpoint import load_checkpoint
+from openecg.selection import HELD_OUT, TUNING
+from openecg.stage2.checkpoint import Origin, load_checkpoint
 from openecg.tables import where
 from openecg.waves import BOUNDARIES
 
@@ -24,8 +27,9 @@ log = logging.getLogger(__name__)
 MARTINEZ, WIDE = "martinez", "150ms"
 SPAN, UNEXCUSED = "annotated_span", "annotated_span_unexcused"
 MACRO = "macro"
+SHARE = "share_of_"
 LEADS_SHOWN = (ALL, "first", "II")
-# What the licence of each release asks for; the same text as resources/README.md has.
+# What the licence of each release asks for, as in resources/README.md.
 LICENCES = {
     "ludb": "ODC-BY 1.0; Kalyakulina A. et al., PhysioNet 2021, doi 10.13026/eegm-h675",
     "qtdb": "ODC-BY 1.0; Laguna P. et al., 1997, doi 10.13026/C24K53",
@@ -33,7 +37,6 @@ LICENCES = {
 }
 LIMITS = (
     "Made for research on delineation, not for diagnosis; no clinical study stands behind it.",
-    "Strips of 10 s at 250 Hz, each lead scaled to mean 0 and standard deviation 1.",
     "Each lead has the marks of one reading; how far experts differ is not in these numbers.",
     "Groups of few records, as above, have wide intervals or none.",
 )
@@ -50,6 +53,7 @@ def write_model_card(
     model: Path,
     numbers: Path,
     runs: Path,
+    decoding: str,
     calibrations: list[Path],
     timings: list[Path],
     card: Path,
@@ -64,6 +68,9 @@ def write_model_card(
         A checkpoint of it.
     numbers, runs : Path
         The long table of all numbers, and what each system is.
+    decoding : str
+        How its probabilities become waves: in what that differs from runs of the most probable
+        class, as JSON.
     calibrations : list of Path
         Tables of ``calibrate`` of this model; none where its decoding has none.
     timings : list of Path
@@ -73,10 +80,17 @@ def write_model_card(
 
     Raises
     ------
+    ConfigError
+        If ``decoding`` is not JSON.
     DataError
         If ``runs`` or ``numbers`` say nothing of the model, or a file cannot be read.
     """
-    described = where(read_tsv(runs), system=setting)
+    try:
+        how: dict[str, Any] = json.loads(decoding)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"decoding: not JSON: {error}") from error
+    described = read_tsv(runs)
+    described = described[described["system"].str.partition("+")[0] == setting]
     told = read_numbers(numbers)
     of_setting = told["system"].str.partition("+")[0] == setting
     told = told[of_setting & (told["split"] != TUNING) & told["value"].notna()]
@@ -97,7 +111,10 @@ def write_model_card(
                 "Sees": "all leads of a record together, any number of them in any order"
                 if origin.setting["training"]["leads"] == "any"
                 else "one lead",
-                "Decoding": f"`{run['decoding']}` of the configuration",
+                "Takes": f"strips of {origin.n_samples / origin.fs_hz:g} s at {origin.fs_hz:g} Hz, "
+                "each lead scaled to mean 0 and standard deviation 1",
+                "Decoding": "runs of the most probable class"
+                + "".join(f", `{key}` {value}" for key, value in how.items()),
             }
         ),
         "## What it learnt from, and how it was chosen",
@@ -108,17 +125,19 @@ def write_model_card(
                 "Licences": "; ".join(_licences(origin.setting["train_on"])),
                 "Training": f"{run['training']} (unannotated parts), {run['epochs']:.0f} epochs, "
                 f"batch of {run['batch_size']:.0f}",
-                "Selection": run["selection"],
+                "Selection": _selection(run["selection"], origin),
             }
         ),
-        _seen_before(origin.setting["augmentation"]),
+        _seen_before(origin.setting, how),
         "The records that the tables name (validation, test; `all`: each by a model that did not "
-        "learn from it) were not learnt from, nor read in choosing the epoch.",
+        "learn from it) were not learnt from, nor read in choosing the epoch. Most records of "
+        "`all` are ones that settings and decodings were chosen on.",
         "## How good it is",
         "F1 with 95 % intervals from resampling records, one-to-one matching. Tolerances: "
         f"{tolerance_text()}. `annotated_span` does not count what lies outside "
         "the annotated part, nor the missing end of an incompletely marked wave, nor P in a lead "
-        "in sinus rhythm without one P mark; `_unexcused` counts the last two.",
+        "in sinus rhythm without one P mark; `_unexcused` counts the last two. Numbers are means "
+        "over the seeds; an ensemble is one model of all seeds.",
         _table(_macro_rows(told)),
         "### Boundary by boundary",
         "Martinez tolerances, `annotated_span`, all leads; errors are predicted minus reference.",
@@ -126,12 +145,20 @@ def write_model_card(
         "### By group of records",
         "Macro F1 at Martinez tolerances over the boundaries that the records of a group have "
         "(without those of P in atrial fibrillation: rows are not to be compared with each other), "
-        "and false P onsets per 10 s of annotated lead.",
+        "and false P onsets per 10 s of annotated lead in which they count.",
         _table(_group_rows(told)),
+        "### Lead by lead",
+        _table(_lead_rows(told)) and "Macro F1 at Martinez tolerances, `annotated_span`.",
+        _table(_lead_rows(told)) or "No data set with these leads.",
+        "### By the protocol of the QTDB literature",
+        _table(_classical_rows(told))
+        and "Each point takes the nearest mark of either lead, up to "
+        "400 ms away; mean and SD of each record are averaged over records.",
+        _table(_classical_rows(told)) or "Not scored on QTDB.",
         "### Are its probabilities true?",
-        _table(_calibration_rows(calibrations)) or "Not measured for this decoding.",
+        _calibration(calibrations),
         "### What it costs",
-        _table(_time_rows(timings, setting)) or "Not measured.",
+        _cost(timings, setting),
         "## Limits",
         "\n".join(f"- {text}" for text in _limits(origin.setting["train_on"])),
         "## Licence",
@@ -150,17 +177,29 @@ def _simulated(train_on: list[str]) -> str:
     return "**Learnt from simulated data.** It says nothing of real ECGs."
 
 
-def _seen_before(augmentation: dict[str, Any]) -> str:
+def _selection(how: str, origin: Origin) -> str:
+    """Say how the epoch was chosen, and of which records, if of folds."""
+    return how if origin.scheme == HELD_OUT else f"{how}: those of all folds but the scored one"
+
+
+def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
     """Say which choices held-out records had a part in."""
-    if not (augmentation["spikes"] or augmentation["p_waves"]):
-        return ""
-    return (
-        "An exception: the augmentations `spikes` and `p_waves`, the share of P waves below which "
-        "all are dropped (`min_p_share`), and counting P waves as unmarked where none is marked "
-        "were thought of after a cross-validated table of LUDB's ten paced records, five of them "
-        "held out, had been read. Their values were chosen on folds of the training records and "
-        "on simulated paced records."
+    thought_of = ["counting P waves as unmarked where none is marked"]
+    if "min_p_share" in decoding:
+        thought_of.append("the share of P waves below which all are dropped (`min_p_share`)")
+    if setting["augmentation"]["spikes"] or setting["augmentation"]["p_waves"]:
+        thought_of.append("the augmentations `spikes` and `p_waves`")
+    text = (
+        f"Exceptions: {', '.join(thought_of)} came after a cross-validated table of LUDB's ten "
+        "paced records, five of them held out, had been read; values were chosen on folds of the "
+        "training records and on simulated paced records."
     )
+    if setting["model"]["architecture"] == "unet":
+        text += (
+            " The first U-Net (levels, kernel, rate, epochs) was that of a prototype, of which "
+            "scores on LUDB's held-out records were known."
+        )
+    return text
 
 
 def _limits(train_on: list[str]) -> list[str]:
@@ -187,6 +226,7 @@ def _macro_rows(told: pd.DataFrame) -> list[dict[str, str]]:
         row["seeds"] = f"{own['n_seeds'].iloc[0]:.0f}"
         for tolerance in (MARTINEZ, WIDE):
             row[f"macro F1, {tolerance}"] = _value(where(own, tolerance=tolerance))
+        row["of the seeds, martinez"] = _of_seeds(where(own, tolerance=MARTINEZ))
         rows.append(row)
     return rows
 
@@ -209,9 +249,10 @@ def _boundary_rows(told: pd.DataFrame) -> list[dict[str, str]]:
 
 def _group_rows(told: pd.DataFrame) -> list[dict[str, str]]:
     """Give each group of records its macro F1 and its false P waves."""
-    own = where(told, tolerance=MARTINEZ, protocol=SPAN, lead_group=ALL)
+    own = where(told, tolerance=MARTINEZ)
+    own = own[own["protocol"].isin((SPAN, UNEXCUSED)) & own["lead_group"].isin((ALL, "first"))]
     own = own[own["record_group"] != ALL]
-    keys = ["system", "dataset", "split", "record_group"]
+    keys = ["system", "dataset", "split", "record_group", "lead_group", "protocol"]
     rows = []
     for key, one in own.groupby(keys, sort=False):
         row = dict(zip(keys, map(str, key), strict=True))
@@ -223,6 +264,52 @@ def _group_rows(told: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
+def _lead_rows(told: pd.DataFrame) -> list[dict[str, str]]:
+    """Give each of the twelve leads its macro F1."""
+    own = where(told, tolerance=MARTINEZ, protocol=SPAN, record_group=ALL, metric="f1")
+    own = where(own, target=MACRO)
+    own = own[own["lead_group"].isin(LEADS)]
+    keys = ["system", "dataset", "split"]
+    rows = []
+    for key, one in own.groupby(keys, sort=False):
+        if set(one["lead_group"]) == set(LEADS):
+            of_lead = {
+                lead: f"{where(one, lead_group=lead)['value'].iloc[0]:.3f}" for lead in LEADS
+            }
+            rows.append(dict(zip(keys, map(str, key), strict=True)) | of_lead)
+    return rows
+
+
+def _classical_rows(told: pd.DataFrame) -> list[dict[str, str]]:
+    """Give each point of QTDB its error and sensitivity by the protocol of its literature."""
+    own = where(told, protocol=CLASSICAL, lead_group=BETTER, record_group=ALL)
+    keys = ["system", "dataset", "split", "target"]
+    rows = []
+    for key, one in own.groupby(keys, sort=False):
+        row = dict(zip(keys, map(str, key), strict=True))
+        for metric, digits in (("mean_ms", 1), ("sd_ms", 1), ("sensitivity", 3)):
+            row[metric] = _value(where(one, metric=metric), digits=digits)
+        rows.append(row)
+    return rows
+
+
+def _calibration(calibrations: list[Path]) -> str:
+    """Tabulate how often probabilities come true; say so where that was not measured."""
+    table = _table(_calibration_rows(calibrations))
+    if not table:
+        return (
+            "Not measured: it is for models that are scored on held-out records, and whose waves "
+            "lie where their probabilities put them."
+        )
+    return (
+        "Level `label`: is an annotated label of the wave. Level `wave`: does a predicted wave "
+        "overlap an annotated one of its kind, where its probability is that of its most probable "
+        "label; `false waves` do not. P does not count in leads in sinus rhythm without one P "
+        "mark. The calibration error is the mean distance of probability and share, over tenths of "
+        "probability, weighted by their cases. Seeds are pooled.\n\n" + table
+    )
+
+
 def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
     """Give the expected calibration error of each wave, and the share of false waves."""
     rows = []
@@ -230,6 +317,8 @@ def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
         table = read_tsv(path)
         for _, one in table[table["bin"] == ALL].iterrows():
             row = {name: str(one[name]) for name in ("dataset", "split", "level", "target")}
+            row |= {"cases": f"{one['n']:.0f}", "records": f"{one['n_records']:.0f}"}
+            row["seeds"] = f"{one['n_seeds']:.0f}"
             for name, what in (("error", "calibration error"), ("false_share", "false waves")):
                 known = not pd.isna(one[name])
                 row[what] = f"{one[name]:.3f}{_interval(one, name)}" if known else ""
@@ -237,16 +326,33 @@ def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
     return rows
 
 
+def _cost(timings: list[Path], setting: str) -> str:
+    """Tabulate what a lead of 10 s costs beside NeuroKit; say so where that was not measured."""
+    table = _table(_time_rows(timings, setting))
+    if not table:
+        return "Not measured: it is for models that are scored on held-out records."
+    return (
+        "From signal to waves, without the decoding's cleaning; one process, one thread.\n\n"
+        + table
+    )
+
+
 def _time_rows(timings: list[Path], setting: str) -> list[dict[str, str]]:
-    """Give what a lead of 10 s costs on one thread, beside NeuroKit."""
+    """Give what a lead of 10 s costs on one thread, beside NeuroKit; nothing without the model."""
     rows = []
     for path in timings:
         table = read_tsv(path)
+        if setting not in set(table["system"]):
+            continue
+        shares = [name for name in table if name.startswith(SHARE)]
         shown = table["system"].str.startswith("nk_") | (table["system"] == setting)
         for _, one in table[shown].iterrows():
             row = {"dataset": one["dataset"], "system": one["system"]}
             row["leads at a time"] = f"{one['leads']:.0f}" if one["leads"] else "all"
-            rows.append(row | {"ms per lead of 10 s, one thread": f"{one['ms_per_lead']:.2f}"})
+            row["ms per lead of 10 s"] = f"{one['ms_per_lead']:.2f}"
+            for name in shares:
+                row[f"share of {name.removeprefix(SHARE)}"] = f"{one[name]:.2f}"
+            rows.append(row)
     return rows
 
 
@@ -256,6 +362,13 @@ def _value(rows: pd.DataFrame, *, digits: int = 3) -> str:
         return ""
     one = rows.iloc[0].rename({"lo": "value_lo", "hi": "value_hi"})
     return f"{one['value']:.{digits}f}{_interval(one, 'value', digits)}"
+
+
+def _of_seeds(rows: pd.DataFrame) -> str:
+    """Write the least and the largest of the seeds; empty where there is one only."""
+    if rows.empty or rows["min"].isna().all():
+        return ""
+    return f"{rows['min'].iloc[0]:.3f} to {rows['max'].iloc[0]:.3f}"
 
 
 def _interval(row: "pd.Series[Any]", name: str, digits: int = 3) -> str:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,6 +22,7 @@ from openecg.waves import KINDS, QRS, P, T
 # Okabe and Ito, "Color Universal Design", 2008: distinct with every common colour blindness.
 WAVE_COLOURS = {P: "#0072B2", QRS: "#D55E00", T: "#009E73"}
 LINE_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#0072B2", "#D55E00", "#009E73")
+STROKES = (("-", "o"), ("--", "s"), (":", "^"))
 PAPER_LINE = "#f3c9c5"
 UNMARKED = "#d4d4d4"
 
@@ -173,16 +175,11 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> str:
                         own["probability"].to_numpy(),
                         share,
                         yerr=np.maximum(np.nan_to_num([below, above]), 0),
-                        color=LINE_COLOURS[i % len(LINE_COLOURS)],
-                        marker="o",
-                        ms=3,
+                        **_line(i),
                         lw=1.2,
                         elinewidth=0.7,
                     )
-        handles = [
-            Line2D([], [], color=LINE_COLOURS[i % len(LINE_COLOURS)], marker="o", ms=3, label=name)
-            for i, name in enumerate(tables)
-        ]
+        handles = [Line2D([], [], label=name, **_line(i)) for i, name in enumerate(tables)]
         figure.legend(
             handles=handles,
             loc="outside lower center",
@@ -190,6 +187,13 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> str:
             frameon=False,
         )
         return _svg(figure)
+
+
+def _line(place: int) -> dict[str, Any]:
+    """Give the line of a system; the colours come again with another stroke and marker."""
+    turn, colour = divmod(place, len(LINE_COLOURS))
+    stroke, marker = STROKES[turn % len(STROKES)]
+    return {"color": LINE_COLOURS[colour], "ls": stroke, "marker": marker, "ms": 3}
 
 
 def _count_label(n_seeds: int) -> str:

@@ -148,7 +148,8 @@ TABLES: dict[str, Table] = {
     ),
     "leads_added": Table(
         "Leads seen together",
-        "The same model shown one, two, three, six and all leads of a record at a time: macro F1.",
+        "The same model shown one, two, three, six and all leads of a record at a time: macro F1. "
+        "Whether a strip has P waves is counted by lead, and over all leads where it sees all.",
         ("tolerance", "lead_group"),
         {"tolerance": ("martinez", "150ms"), "protocol": SPAN, "metric": F1, "target": ("macro",)}
         | {"lead_group": ("all", "II")},
@@ -158,8 +159,9 @@ TABLES: dict[str, Table] = {
     ),
     "groups": Table(
         "By rhythm, pacing and conduction",
-        "Macro F1 at Martinez tolerances, and false P onsets per 10 s of annotated lead; out of "
-        "fold over all records where a system has that, else of the held-out records. The macro of "
+        "Macro F1 at Martinez tolerances, and false P onsets per 10 s of annotated lead in which "
+        "they count; out of fold over all records where a system has that, else of the held-out "
+        "records. The macro of "
         "a group is over the boundaries that its records have, without those of P in atrial "
         "fibrillation, so columns are not to be compared with each other.",
         ("target", "metric", "record_group"),

@@ -26,7 +26,7 @@ from openecg.head import check_disk, hold, look_once_a_second
 from openecg.leads import LEADS
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
-from openecg.stage2.decoding import DOUBLE_COUNTED, resolve_decoding
+from openecg.stage2.decoding import DOUBLE_COUNTED, PLAIN, resolve_decoding
 from openecg.stage2.settings import decoding_name, resolve_setting
 from openecg.table_list import TABLES
 
@@ -315,7 +315,7 @@ def shards_in(scope, wildcards):
 
 
 def calibrated():
-    """Models of the held-out records whose waves are runs of their most probable labels."""
+    """Models of the held-out records whose waves lie where their probabilities put them."""
     moving = ("label_ms", "min_run_ms", "p_off_shift_ms", "trim_p_sd", "refine")
     return [
         system
@@ -584,6 +584,13 @@ def setting_text(wildcards):
 def decoding_text(wildcards):
     """How the probabilities of a model become waves, as JSON."""
     return json.dumps(decoding_of(wildcards.system), sort_keys=True)
+
+
+def decoding_changes(wildcards):
+    """In what the decoding of a setting differs from `plain`, as JSON."""
+    plain = resolve_decoding(config["decodings"], PLAIN)
+    own = decoding_of(wildcards.setting)
+    return json.dumps({key: own[key] for key in own if own[key] != plain[key]})
 
 
 def architectures():

@@ -45,8 +45,8 @@ rule time_models:
         code=code_hash(
             "openecg.stage2.timing",
             *(
-                f"openecg.stage2.{setting['model']['architecture']}"
-                for setting in SETTINGS.values()
+                f"openecg.stage2.{SETTINGS[name]['model']['architecture']}"
+                for name in final_settings()
             ),
         ),
         leads=lookup(within=config, dpath="timing/leads"),

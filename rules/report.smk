@@ -41,10 +41,11 @@ rule write_model_card:
         "../envs/openecg.yaml"
     params:
         code=architecture_code("openecg.model_card"),
+        decoding=decoding_changes,
     shell:
         "python -m openecg write-model-card --setting {wildcards.setting} --model {input.model:q}"
-        " --numbers {input.numbers:q} --runs {input.runs:q} --calibrations {input.calibrations:q}"
-        " --timings {input.timings:q} --card {output.card:q} &> {log:q}"
+        " --numbers {input.numbers:q} --runs {input.runs:q} --decoding {params.decoding:q}"
+        " --calibrations {input.calibrations:q} --timings {input.timings:q} --card {output.card:q} &> {log:q}"
 
 
 rule write_report:

@@ -37,8 +37,8 @@ def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
         html += f"<h3>{escape(place)}</h3>\n" + figure(
             svg,
             f"Reliability, {about}: the share of annotated labels that are of a wave, and of "
-            "predicted waves with both ends within Martinez tolerances of an annotated one, by "
-            "probability. Bars are 95 % intervals by bootstrap over the records.",
+            "predicted waves that overlap an annotated one, by probability. Bars are 95 % "
+            "intervals by bootstrap over the records.",
         )
         html += _summary(rows, about)
     return html
@@ -47,7 +47,7 @@ def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
 def _summary(rows: pd.DataFrame, about: str) -> str:
     """Tabulate the calibration error and the invented waves of each system."""
     titles = ["System", "Calibration error, labels", "Calibration error, waves"]
-    titles += ["Predicted waves", "Invented"]
+    titles += ["Predicted waves", "Invented", "In place"]
     head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
     body = ""
     every = rows[rows["bin"] == "all"]
@@ -59,10 +59,13 @@ def _summary(rows: pd.DataFrame, about: str) -> str:
             _with_interval(waves, "error"),
             f"{waves['n']:.0f}",
             _with_interval(waves, "false_share"),
+            _with_interval(waves, "in_place_share"),
         ]
         body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
     caption = (
-        f"{about}. Invented: share of predicted waves that overlap no annotated one of their kind. "
+        f"{about}. Invented: share of predicted waves that overlap no annotated one of their kind; "
+        "in place: of those with both ends within Martinez tolerances of one. P does not count in "
+        "leads in sinus rhythm without one P mark. "
         f"In brackets 95 % intervals from {count(rows['bootstrap'], 'bootstrap resample')} of the "
         "records."
     )

@@ -66,16 +66,17 @@ def test_a_wave_without_a_label_has_no_share_of_labels(tmp_path: Path) -> None:
     assert labels.loc[("P", "all"), "error"] > 0
 
 
-def test_waves_in_their_place_come_true_and_late_ones_do_not(tmp_path: Path) -> None:
+def test_late_waves_are_there_but_not_in_place(tmp_path: Path) -> None:
     shards = shard_rows(records=4)
     right = calibrated(tmp_path, shards, said(shards))
     late = calibrated(tmp_path, shards, said(shards, move=1))
     later = calibrated(tmp_path, shards, said(shards, move=3))
     for code, target in enumerate(("P", "QRS", "T"), start=1):
         here = {"level": "wave", "target": target, "bin": "all"}
-        assert one(right, **here)["observed"] == one(late, **here)["observed"] == 1
-        assert one(later, **here)["observed"] == 0
-        assert one(right, **here)["false_share"] == 0
+        assert one(right, **here)["in_place_share"] == one(late, **here)["in_place_share"] == 1
+        assert one(later, **here)["in_place_share"] == 0
+        for table in (right, late):
+            assert one(table, **here)[["observed", "false_share"]].tolist() == [1, 0]
         n_marked = sum((np.asarray(row["wave_kind"]) == code).sum() for row in shards)
         assert one(right, **here)["n"] == n_marked
     high = one(right, level="wave", target="T", bin="0.8-0.9")
@@ -90,8 +91,21 @@ def test_a_wave_that_overlaps_none_of_its_kind_is_invented(tmp_path: Path) -> No
         shard_rows(records=4), shards, strict=True)]  # fmt: skip
     table = calibrated(tmp_path, kinds, said(shard_rows(records=4)))
     p_waves = one(table, level="wave", target="P", bin="all")
-    assert p_waves[["observed", "false_share"]].tolist() == [0, 1]
+    assert p_waves[["observed", "false_share", "in_place_share"]].tolist() == [0, 1, 0]
     assert one(table, level="wave", target="QRS", bin="all")["false_share"] == 0
+
+
+def test_p_waves_that_nobody_marked_do_not_count(tmp_path: Path) -> None:
+    called = said(shard_rows(records=4))
+    for rhythm, counts in (("Sinus rhythm", False), ("Atrial fibrillation", True)):
+        shards = shard_rows(records=4)
+        for row in shards:
+            row["rhythm"] = rhythm
+            row["wave_kind"] = np.where(np.asarray(row["wave_kind"]) == 1, 3, row["wave_kind"])
+        table = calibrated(tmp_path, shards, called)
+        for level in ("label", "wave"):
+            assert (one(table, level=level, target="P", bin="all")["n"] > 0) == counts
+            assert one(table, level=level, target="QRS", bin="all")["n"] > 0
 
 
 def test_what_is_not_annotated_does_not_count(tmp_path: Path) -> None:
@@ -111,7 +125,7 @@ def test_an_end_that_is_not_marked_agrees_with_any(tmp_path: Path) -> None:
     ]
     table = calibrated(tmp_path, truth, said(shards))
     waves = one(table, level="wave", target="T", bin="all")
-    assert waves[["observed", "false_share"]].tolist() == [1, 0]
+    assert waves[["observed", "false_share", "in_place_share"]].tolist() == [1, 0, 1]
 
 
 def test_seeds_are_pooled_and_an_ensemble_is_their_mean(tmp_path: Path) -> None:
@@ -136,6 +150,6 @@ def test_windows_without_a_shard_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_error_is_weighted_by_the_cases_of_the_bins() -> None:
-    tally = np.array([[8.0, 2.0, 0.0, 8.0], [2.0, 1.8, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    tally = np.array([[8.0, 2.0, 0.0], [2.0, 1.8, 2.0], [0.0, 0.0, 0.0]])
     assert calibration_error(tally) == pytest.approx((2.0 + 0.2) / 10)
     assert np.isnan(calibration_error(np.zeros((3, 4))))

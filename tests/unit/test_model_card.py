@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from openecg.errors import DataError
-from openecg.files import write_tsv
+from openecg.files import read_tsv, write_tsv
 from openecg.model_card import write_model_card
 from openecg.numbers import tabulate_numbers
 from openecg.stage2.calibration import COLUMNS as CALIBRATION
@@ -23,9 +23,11 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
     scores, runs = write_scores(tmp_path, systems=SYSTEMS)
     tabulate_numbers(scores=scores, runs=runs, sources=SOURCES, table=tmp_path / "numbers.tsv")
     cost = {"dataset": "ludb", "system": ["nk_dwt", "F", "G"], "leads": 1}
-    write_tsv(pd.DataFrame(cost | {"ms_per_lead": [25.0, 4.25, 9.99]}), tmp_path / "times.tsv")
+    cost |= {"ms_per_lead": [25.0, 4.25, 9.99], "share_of_nk_dwt": [1, 0.17, 0.4]}
+    write_tsv(pd.DataFrame(cost), tmp_path / "times.tsv")
     row = {"dataset": "ludb", "split": "validation", "level": "wave", "target": "P", "bin": "all"}
-    row |= {"error": 0.0123, "error_lo": 0.01, "error_hi": 0.02, "false_share": 0.0456}
+    row |= {"error": 0.0123, "error_lo": 0.01, "error_hi": 0.02, "false_share": 0.0456, "n": 321}
+    row |= {"n_records": 41, "n_seeds": 1}
     rows = [row, row | {"bin": "0.3-0.4", "error": 0.9}]
     write_tsv(pd.DataFrame(rows, columns=CALIBRATION), tmp_path / "calibration.tsv")
     return {
@@ -33,6 +35,7 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
         "model": checkpoint(tmp_path)[0],
         "numbers": tmp_path / "numbers.tsv",
         "runs": runs,
+        "decoding": '{"min_run_ms": 60}',
         "calibrations": [tmp_path / "calibration.tsv"],
         "timings": [tmp_path / "times.tsv"],
         "card": tmp_path / "F.md",
@@ -48,11 +51,14 @@ def test_the_card_has_the_numbers_of_this_model_only(inputs: dict[str, Any]) -> 
     card = written(inputs)
     assert card.startswith("# Model card: F\n")
     assert "nk_original" not in card
+    assert "`openecg/stage2/conv_transformer.py`" in card
+    assert "Decoding: runs of the most probable class, `min_run_ms` 60\n" in card
+    assert "strips of 0.8 s at 250 Hz" in card
     assert "| F | ludb | validation | all | annotated_span | 41 | 1 |" in card
     assert "| F+original | ludb | validation | P_on | 0.800 [0.700, 0.900] |" in card
-    assert "| F | ludb | validation | paced | 41 |" in card
-    assert "| ludb | validation | wave | P | 0.012 [0.010, 0.020] | 0.046 |" in card
-    assert "| ludb | F | 1 | 4.25 |" in card
+    assert "| F | ludb | validation | paced | all | annotated_span | 41 |" in card
+    assert "| ludb | validation | wave | P | 321 | 41 | 1 | 0.012 [0.010, 0.020] | 0.046 |" in card
+    assert "| ludb | F | 1 | 4.25 | 0.17 |" in card
     assert "9.99" not in card
     assert "0.900 |\n" not in card.partition("probabilities true")[2]
 
@@ -64,16 +70,30 @@ def test_every_table_has_cells_for_all_its_columns(inputs: dict[str, Any]) -> No
 
 def test_what_was_not_measured_is_said(inputs: dict[str, Any]) -> None:
     card = written(inputs | {"calibrations": [], "timings": []})
-    assert "Not measured for this decoding." in card
-    assert "Not measured.\n" in card
+    assert card.count("Not measured: ") == 2
+    of_others = inputs["timings"][0]
+    write_tsv(read_tsv(of_others).query("system != 'F'"), of_others)
+    assert "Not measured: " in written(inputs)
+    assert "nk_dwt" not in written(inputs)
+
+
+def test_a_setting_that_is_scored_with_another_decoding_only_has_a_card(
+    inputs: dict[str, Any],
+) -> None:
+    for name in ("numbers", "runs"):
+        table = pd.read_csv(inputs[name], sep="\t", dtype=str, keep_default_na=False)
+        write_tsv(table[table["system"] != "F"], inputs[name])
+    assert "| F+original | ludb |" in written(inputs)
 
 
 def test_what_held_out_records_had_a_part_in_is_said(
     inputs: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert "An exception" not in written(inputs)
+    card = written(inputs)
+    assert "Exceptions: counting P waves as unmarked where none is marked came after" in card
     checkpoint(tmp_path, augmentation={"p_waves": 0.5})
-    assert "An exception: the augmentations `spikes` and `p_waves`" in written(inputs)
+    card = written(inputs | {"decoding": '{"min_p_share": 0.5}'})
+    assert "(`min_p_share`), the augmentations `spikes` and `p_waves` came after" in card
 
 
 def test_a_model_without_numbers_has_no_card(inputs: dict[str, Any]) -> None:

@@ -144,6 +144,7 @@ def _calibration(path: Path) -> Path:
             row |= {"probability": probability, "observed": 0.1 if n else None}
             row |= {"observed_lo": 0.05, "observed_hi": 0.2, "error": 0.0512, "error_lo": 0.04}
             row |= {"error_hi": 0.06, "false_share": 0.0831, "false_share_lo": 0.05}
+            row |= {"in_place_share": 0.7, "in_place_share_lo": 0.6, "in_place_share_hi": 0.8}
             rows.append(row | {"false_share_hi": 0.1})
     write_tsv(pd.DataFrame(rows), path)
     return path
