@@ -407,8 +407,9 @@ def _countable_time(span_ms: Floats, p_unmarked: npt.NDArray[np.bool_]) -> Float
     span = np.nan_to_num(span_ms[:, 1] - span_ms[:, 0]) / DENSITY_MS
     excused, unexcused = PROTOCOLS.index(ANNOTATED_SPAN), PROTOCOLS.index(UNEXCUSED)
     time[:, [excused, unexcused]] = span[:, None, None]
-    is_p = [name.startswith(KINDS[P]) for name in BOUNDARIES]
-    time[np.ix_(p_unmarked, [excused], is_p)] = 0
+    for place, name in enumerate(BOUNDARIES):
+        if name.startswith(KINDS[P]):
+            time[p_unmarked, excused, place] = 0
     return time
 
 

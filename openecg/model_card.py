@@ -344,7 +344,7 @@ def _time_rows(timings: list[Path], setting: str) -> list[dict[str, str]]:
         table = read_tsv(path)
         if setting not in set(table["system"]):
             continue
-        shares = [name for name in table if name.startswith(SHARE)]
+        shares = [name for name in map(str, table.columns) if name.startswith(SHARE)]
         shown = table["system"].str.startswith("nk_") | (table["system"] == setting)
         for _, one in table[shown].iterrows():
             row = {"dataset": one["dataset"], "system": one["system"]}
