@@ -137,3 +137,11 @@ def test_reliability_has_a_point_for_each_bin_with_cases() -> None:
         assert f"<!-- {text} -->" in few
     nothing = _calibration().assign(n=0, observed=np.nan, observed_lo=np.nan, observed_hi=np.nan)
     assert ElementTree.fromstring(reliability({"F": nothing}, title="")).tag.endswith("svg")
+
+
+def test_systems_beyond_the_palette_are_told_apart_by_their_stroke() -> None:
+    dashed = [
+        reliability({str(i): _calibration() for i in range(n)}, title="").count("stroke-dasharray")
+        for n in (7, 8)
+    ]
+    assert dashed[1] == dashed[0] + 7  # six panels and the legend
