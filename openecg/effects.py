@@ -80,9 +80,9 @@ def compare_systems(
     table : Path
         TSV: for each data set and split on which both are scored, a row for the F1 of each boundary
         and their mean ``macro`` at Martinez tolerances, and for the false P onsets per 10 s of
-        annotated lead, in protocol ``annotated_span``, all leads. ``value`` is that of the system,
-        ``effect`` what it is above that of its reference, each the mean over the seeds, with a
-        95 % interval from the same resamples of the records for both.
+        annotated lead in which they count, in protocol ``annotated_span``, all leads. ``value`` is
+        that of the system, ``effect`` what it is above that of its reference, each the mean over
+        the seeds, with a 95 % interval from the same resamples of the records for both.
 
     Raises
     ------

@@ -183,9 +183,9 @@ def tabulate_boundaries(split: ScoredSplit, *, bootstrap: int, seed: int) -> pd.
         A row per seed, protocol, tolerance, group and boundary, and ``macro``, the mean of the
         boundaries that have truth (``n_boundaries`` of them). Rates are of the pooled counts,
         errors of the hits. ``false_per_10_s`` is the number of false positives per 10 s of the
-        annotated span of a lead, in the protocols that count there only. Intervals are 95 %, from
-        resampling records, the same ones for every seed. Rows of seed ``mean`` as in
-        `tabulate_frames`.
+        annotated span of a lead in which they count, in the protocols that count there only.
+        Intervals are 95 %, from resampling records, the same ones for every seed. Rows of seed
+        ``mean`` as in `tabulate_frames`.
     """
     scored = score_strips(split)
     groups, record = group_strips(split.described(scored.marked_onsets)), split.record

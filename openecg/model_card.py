@@ -28,6 +28,7 @@ MARTINEZ, WIDE = "martinez", "150ms"
 SPAN, UNEXCUSED = "annotated_span", "annotated_span_unexcused"
 MACRO = "macro"
 SHARE = "share_of_"
+CALIBRATED = ("system", "dataset", "split", "level", "target")
 LEADS_SHOWN = (ALL, "first", "II")
 # What the licence of each release asks for, as in resources/README.md.
 LICENCES = {
@@ -72,7 +73,7 @@ def write_model_card(
         How its probabilities become waves: in what that differs from runs of the most probable
         class, as JSON.
     calibrations : list of Path
-        Tables of ``calibrate`` of this model; none where its decoding has none.
+        Tables of ``calibrate`` of this model, in all decodings that have one.
     timings : list of Path
         Tables of ``time-models``.
     card : Path
@@ -114,7 +115,8 @@ def write_model_card(
                 "Takes": f"strips of {origin.n_samples / origin.fs_hz:g} s at {origin.fs_hz:g} Hz, "
                 "each lead scaled to mean 0 and standard deviation 1",
                 "Decoding": "runs of the most probable class"
-                + "".join(f", `{key}` {value}" for key, value in how.items()),
+                + "".join(f", `{key}` {json.dumps(value)}" for key, value in how.items())
+                + " (explained under `decodings` in `workflow_config.yaml`)",
             }
         ),
         "## What it learnt from, and how it was chosen",
@@ -128,10 +130,10 @@ def write_model_card(
                 "Selection": _selection(run["selection"], origin),
             }
         ),
-        _seen_before(origin.setting, how),
         "The records that the tables name (validation, test; `all`: each by a model that did not "
         "learn from it) were not learnt from, nor read in choosing the epoch. Most records of "
         "`all` are ones that settings and decodings were chosen on.",
+        _seen_before(origin.setting, how),
         "## How good it is",
         "F1 with 95 % intervals from resampling records, one-to-one matching. Tolerances: "
         f"{tolerance_text()}. `annotated_span` does not count what lies outside "
@@ -183,7 +185,9 @@ def _selection(how: str, origin: Origin) -> str:
 
 
 def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
-    """Say which choices held-out records had a part in."""
+    """Say which choices held-out records of real data had a part in."""
+    if all(name.startswith(SIMULATED) for name in setting["train_on"]):
+        return ""
     thought_of = ["counting P waves as unmarked where none is marked"]
     if "min_p_share" in decoding:
         thought_of.append("the share of P waves below which all are dropped (`min_p_share`)")
@@ -199,7 +203,7 @@ def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
             " The first U-Net (levels, kernel, rate, epochs) was that of a prototype, of which "
             "scores on LUDB's held-out records were known."
         )
-    return text
+    return f'{text} README lists all that are known, under "How the numbers are made".'
 
 
 def _limits(train_on: list[str]) -> list[str]:
@@ -226,7 +230,7 @@ def _macro_rows(told: pd.DataFrame) -> list[dict[str, str]]:
         row["seeds"] = f"{own['n_seeds'].iloc[0]:.0f}"
         for tolerance in (MARTINEZ, WIDE):
             row[f"macro F1, {tolerance}"] = _value(where(own, tolerance=tolerance))
-        row["of the seeds, martinez"] = _of_seeds(where(own, tolerance=MARTINEZ))
+        row["least to largest seed, martinez"] = _of_seeds(where(own, tolerance=MARTINEZ))
         rows.append(row)
     return rows
 
@@ -273,9 +277,7 @@ def _lead_rows(told: pd.DataFrame) -> list[dict[str, str]]:
     rows = []
     for key, one in own.groupby(keys, sort=False):
         if set(one["lead_group"]) == set(LEADS):
-            of_lead = {
-                lead: f"{where(one, lead_group=lead)['value'].iloc[0]:.3f}" for lead in LEADS
-            }
+            of_lead = {lead: _value(where(one, lead_group=lead)) for lead in LEADS}
             rows.append(dict(zip(keys, map(str, key), strict=True)) | of_lead)
     return rows
 
@@ -298,8 +300,8 @@ def _calibration(calibrations: list[Path]) -> str:
     table = _table(_calibration_rows(calibrations))
     if not table:
         return (
-            "Not measured: it is for models that are scored on held-out records, and whose waves "
-            "lie where their probabilities put them."
+            "Not measured: it is for models that are scored on held-out records, with waves that "
+            "are runs of their most probable labels, or whose ends are regressed."
         )
     return (
         "Level `label`: is an annotated label of the wave. Level `wave`: does a predicted wave "
@@ -316,7 +318,7 @@ def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
     for path in calibrations:
         table = read_tsv(path)
         for _, one in table[table["bin"] == ALL].iterrows():
-            row = {name: str(one[name]) for name in ("dataset", "split", "level", "target")}
+            row = {name: str(one[name]) for name in CALIBRATED}
             row |= {"cases": f"{one['n']:.0f}", "records": f"{one['n_records']:.0f}"}
             row["seeds"] = f"{one['n_seeds']:.0f}"
             for name, what in (("error", "calibration error"), ("false_share", "false waves")):

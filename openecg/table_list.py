@@ -148,8 +148,8 @@ TABLES: dict[str, Table] = {
     ),
     "leads_added": Table(
         "Leads seen together",
-        "The same model shown one, two, three, six and all leads of a record at a time: macro F1. "
-        "Whether a strip has P waves is counted by lead, and over all leads where it sees all.",
+        "The same model shown so many leads of a record at a time: macro F1. Whether a strip has "
+        "P waves is counted by lead, but for the model itself, which counts over all of them.",
         ("tolerance", "lead_group"),
         {"tolerance": ("martinez", "150ms"), "protocol": SPAN, "metric": F1, "target": ("macro",)}
         | {"lead_group": ("all", "II")},

@@ -28,7 +28,9 @@ rule write_model_card:
         model=lambda wildcards: first_model(wildcards.setting),
         numbers="results/metrics/numbers.tsv",
         runs="results/runs.tsv",
-        calibrations=lambda wildcards: calibrations_of([wildcards.setting]),
+        calibrations=lambda wildcards: calibrations_of(
+            name for name in calibrated() if setting_of(name) == wildcards.setting
+        ),
         timings=all_timings(),
     output:
         card="results/model_cards/{setting}.md",

@@ -64,8 +64,8 @@ def _summary(rows: pd.DataFrame, about: str) -> str:
         body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
     caption = (
         f"{about}. Invented: share of predicted waves that overlap no annotated one of their kind; "
-        "in place: of those with both ends within Martinez tolerances of one. P does not count in "
-        "leads in sinus rhythm without one P mark. "
+        "in place: share of predicted waves with both ends within Martinez tolerances of one. P "
+        "does not count in leads in sinus rhythm without one P mark. "
         f"In brackets 95 % intervals from {count(rows['bootstrap'], 'bootstrap resample')} of the "
         "records."
     )

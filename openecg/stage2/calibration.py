@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from openecg.bootstrap import draw_records, estimate, ratio
+from openecg.errors import ConfigError
 from openecg.files import write_tsv
 from openecg.grouped import by_dataset
 from openecg.rhythms import has_p_waves
@@ -18,6 +19,7 @@ from openecg.stage2.decode import (
     by_seed,
     decode_labels,
     list_windows,
+    looks_at_signal,
     place_waves,
     wave_probability,
 )
@@ -87,11 +89,14 @@ def calibrate(
     Raises
     ------
     ConfigError
-        If a value of the decoding is not as documented.
+        If a value of the decoding is not as documented, or it looks at the signal, which
+        probabilities do not tell of.
     DataError
         If the files do not belong together.
     """
     how = Decoding.from_json(decoding)
+    if looks_at_signal(how):
+        raise ConfigError(f"decoding of {system!r}: trim_p_sd and refine cannot be calibrated")
     shards_of = by_dataset(shards)
     tables = []
     for dataset, seeds in by_seed(probabilities, ensemble=how.ensemble).items():
@@ -167,7 +172,6 @@ def tally_waves(windows: Probabilities, truth: pa.Table, how: Decoding) -> Float
     truth : Table
         Columns ``READ`` of the shards, a row for each window.
     how : Decoding
-        One that does not look at the signal.
 
     Returns
     -------

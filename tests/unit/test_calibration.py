@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from openecg.errors import DataError
+from openecg.errors import ConfigError, DataError
 from openecg.files import read_tsv
 from openecg.stage2.calibration import COLUMNS, calibrate, calibration_error
 from tests.unit.made_up_probabilities import LABEL_MS, PLAIN, said, written
@@ -77,6 +77,9 @@ def test_late_waves_are_there_but_not_in_place(tmp_path: Path) -> None:
         assert one(later, **here)["in_place_share"] == 0
         for table in (right, late):
             assert one(table, **here)[["observed", "false_share"]].tolist() == [1, 0]
+        there = one(later, **here)
+        assert there["observed"] == pytest.approx(1 - there["false_share"])
+        assert (there["observed"] > 0) == (target == "T")  # the only one longer than 60 ms
         n_marked = sum((np.asarray(row["wave_kind"]) == code).sum() for row in shards)
         assert one(right, **here)["n"] == n_marked
     high = one(right, level="wave", target="T", bin="0.8-0.9")
@@ -139,6 +142,15 @@ def test_seeds_are_pooled_and_an_ensemble_is_their_mean(tmp_path: Path) -> None:
     assert one(together, level="wave", target="QRS", bin="0.7-0.8")["n"] > 0
     assert one(together, level="wave", target="QRS", bin="0.8-0.9")["n"] == 0
     assert set(together["n_seeds"]) == {1}
+
+
+@pytest.mark.parametrize("how", [{"trim_p_sd": 2}, {"refine": ["QRS"]}])
+def test_a_decoding_that_looks_at_the_signal_is_refused(
+    tmp_path: Path, how: dict[str, Any]
+) -> None:
+    shards = shard_rows(records=4)
+    with pytest.raises(ConfigError, match="decoding of 'm': trim_p_sd and refine"):
+        calibrated(tmp_path, shards, said(shards), **how)
 
 
 def test_windows_without_a_shard_are_refused(tmp_path: Path) -> None:

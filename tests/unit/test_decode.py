@@ -70,6 +70,14 @@ def test_a_wave_is_as_probable_as_the_most_probable_of_its_labels(tmp_path: Path
     assert found[1]["wave_probability"] == pytest.approx([0.7, 0.7, 0.7], abs=1e-3)
 
 
+def test_a_wave_of_one_label_that_is_shorter_than_a_sample_has_its_probability(
+    tmp_path: Path,
+) -> None:
+    called = np.where(np.arange(200) == 100, 1, 0)
+    found = decoded(tmp_path, rows_of(called, leads=1, native_fs_hz=100.0))
+    assert found[0]["wave_probability"] == pytest.approx([0.7], abs=1e-3)
+
+
 def test_the_mean_over_files_is_decoded(tmp_path: Path) -> None:
     other = np.zeros_like(CALLED)
     unsure = rows_of(other)

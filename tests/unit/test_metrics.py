@@ -117,7 +117,8 @@ def test_marks_outside_the_span_and_of_incomplete_waves(tmp_path: Path) -> None:
 
 def test_p_waves_that_nobody_marked_are_no_errors_in_the_span(tmp_path: Path) -> None:
     truth = four()
-    predicted = [perfect(row) for row in truth]
+    early_t = [1000.0, 1200.0, 1400.0, 1750.0]
+    predicted = [perfect(row, on_ms=early_t) for row in truth]
     for row, rhythm in zip(
         truth, ("Sinus rhythm", "Sinus rhythm", "Atrial fibrillation", ""), strict=True
     ):
@@ -129,10 +130,12 @@ def test_p_waves_that_nobody_marked_are_no_errors_in_the_span(tmp_path: Path) ->
         assert on["n_pred"] == false
         # As in the known tables of frames, where none is excused.
         assert one(frames, wave="P", protocol=protocol, lead_group="all")["fp"] == 5 * 4
-    # Of 10 s in which they would count: of two leads there, of all four here.
+    # Of 10 s in which they would count: P of two leads in the first protocol, all else of four.
     for protocol in ("annotated_span", "annotated_span_unexcused"):
-        on = one(table, boundary="P_on", protocol=protocol, lead_group="all", tolerance="martinez")
-        assert on["false_per_10_s"] == pytest.approx(1 / 0.075, rel=1e-5)
+        where = {"protocol": protocol, "lead_group": "all", "tolerance": "martinez"}
+        for boundary in ("P_on", "T_on"):
+            found = one(table, boundary=boundary, **where)
+            assert found["false_per_10_s"] == pytest.approx(1 / 0.075, rel=1e-5)
     unexcused = {"protocol": "annotated_span_unexcused", "tolerance": "martinez"}
     assert one(table, boundary="P_on", lead_group="all", **unexcused)["n_pred"] == 4
 

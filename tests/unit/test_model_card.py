@@ -13,6 +13,7 @@ from openecg.model_card import write_model_card
 from openecg.numbers import tabulate_numbers
 from openecg.stage2.calibration import COLUMNS as CALIBRATION
 from tests.unit.made_up_numbers import SOURCES, write_scores
+from tests.unit.made_up_shards import UNET
 from tests.unit.test_runs import checkpoint
 
 SYSTEMS = {"nk_original": "", "F": "0", "F+original": "0"}
@@ -22,10 +23,12 @@ SYSTEMS = {"nk_original": "", "F": "0", "F+original": "0"}
 def inputs(tmp_path: Path) -> dict[str, Any]:
     scores, runs = write_scores(tmp_path, systems=SYSTEMS)
     tabulate_numbers(scores=scores, runs=runs, sources=SOURCES, table=tmp_path / "numbers.tsv")
+    _add_numbers(tmp_path / "numbers.tsv")
     cost = {"dataset": "ludb", "system": ["nk_dwt", "F", "G"], "leads": 1}
     cost |= {"ms_per_lead": [25.0, 4.25, 9.99], "share_of_nk_dwt": [1, 0.17, 0.4]}
     write_tsv(pd.DataFrame(cost), tmp_path / "times.tsv")
     row = {"dataset": "ludb", "split": "validation", "level": "wave", "target": "P", "bin": "all"}
+    row |= {"system": "F"}
     row |= {"error": 0.0123, "error_lo": 0.01, "error_hi": 0.02, "false_share": 0.0456, "n": 321}
     row |= {"n_records": 41, "n_seeds": 1}
     rows = [row, row | {"bin": "0.3-0.4", "error": 0.9}]
@@ -42,6 +45,21 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+def _add_numbers(path: Path) -> None:
+    """Add what the made-up scores lack: the other protocols, the range of the seeds."""
+    numbers = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    paced = (numbers["record_group"] == "paced") & (numbers["protocol"] == "annotated_span")
+    strict = numbers[paced].assign(protocol="annotated_span_unexcused", value="0.6543")
+    points = numbers[(numbers["target"] == "T_off") & (numbers["lead_group"] == "all")]
+    points = points[points["metric"].isin(["mean_ms", "sd_ms", "sensitivity"])]
+    classical = {"protocol": "better_lead_record_averaged", "lead_group": "better"}
+    points = points[points["record_group"] == "all"].drop_duplicates(["system", "metric"])
+    points = points.assign(dataset="qtdb", **classical)
+    is_macro = (numbers["target"] == "macro") & (numbers["metric"] == "f1")
+    numbers.loc[is_macro, ["min", "max"]] = ["0.7111", "0.7999"]
+    write_tsv(pd.concat([numbers, strict, points]), path)
+
+
 def written(inputs: dict[str, Any]) -> str:
     write_model_card(**inputs)
     return str(inputs["card"].read_text())
@@ -52,15 +70,22 @@ def test_the_card_has_the_numbers_of_this_model_only(inputs: dict[str, Any]) -> 
     assert card.startswith("# Model card: F\n")
     assert "nk_original" not in card
     assert "`openecg/stage2/conv_transformer.py`" in card
-    assert "Decoding: runs of the most probable class, `min_run_ms` 60\n" in card
+    assert "Decoding: runs of the most probable class, `min_run_ms` 60 (explained" in card
     assert "strips of 0.8 s at 250 Hz" in card
     assert "| F | ludb | validation | all | annotated_span | 41 | 1 |" in card
     assert "| F+original | ludb | validation | P_on | 0.800 [0.700, 0.900] |" in card
+    assert "| 0.711 to 0.800 |\n" in card
     assert "| F | ludb | validation | paced | all | annotated_span | 41 |" in card
-    assert "| ludb | validation | wave | P | 321 | 41 | 1 | 0.012 [0.010, 0.020] | 0.046 |" in card
+    assert "| F | ludb | validation | paced | all | annotated_span_unexcused | 41 | 0.654 " in card
+    assert "| F | qtdb | validation | T_off | -0.0 [-1.0, 1.0] | 9.1 | 0.850 |" in card
+    by_lead = card.partition("### Lead by lead")[2].partition("###")[0]
+    assert by_lead.count("| F | ludb | validation | 0.740 [0.700, 0.900] | 0.740") == 1
+    assert (
+        "| F | ludb | validation | wave | P | 321 | 41 | 1 | 0.012 [0.010, 0.020] | 0.046 |" in card
+    )
     assert "| ludb | F | 1 | 4.25 | 0.17 |" in card
     assert "9.99" not in card
-    assert "0.900 |\n" not in card.partition("probabilities true")[2]
+    assert "0.900" not in card.partition("probabilities true")[2]
 
 
 def test_every_table_has_cells_for_all_its_columns(inputs: dict[str, Any]) -> None:
@@ -94,6 +119,13 @@ def test_what_held_out_records_had_a_part_in_is_said(
     checkpoint(tmp_path, augmentation={"p_waves": 0.5})
     card = written(inputs | {"decoding": '{"min_p_share": 0.5}'})
     assert "(`min_p_share`), the augmentations `spikes` and `p_waves` came after" in card
+    assert "prototype" not in card
+    checkpoint(tmp_path, scheme="all0", model=UNET)
+    card = written(inputs)
+    assert "prototype" in card
+    assert "last epoch: those of all folds but the scored one\n" in card
+    checkpoint(tmp_path, train_on="simulated_ludb")
+    assert "Exceptions" not in written(inputs)
 
 
 def test_a_model_without_numbers_has_no_card(inputs: dict[str, Any]) -> None:

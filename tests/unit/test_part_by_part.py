@@ -87,6 +87,7 @@ def everything(folder: Path, shards: list[Path], model: Path) -> dict[str, bytes
     chance = {"bootstrap": 20, "seed": 0}
     for name, score in scored.items():
         score(predictions=files, shards=shards, table=folder / f"{name}.tsv", **chance)
+    plain |= {"trim_p_sd": 0, "refine": []}
     of_model = {"decoding": json.dumps(plain), "system": "m", "shards": shards, **chance}
     calibration.calibrate(
         probabilities=[probabilities], table=folder / "calibration.tsv", **of_model

@@ -18,12 +18,19 @@ SAID = {"decoding": "plain", "base": "", "changes": ""}
 STREAMS = json.dumps({"nk_dwt": {"method": "dwt", "pacer": "high_pass", "grid": "nearest"}})
 
 
-def checkpoint(folder: Path, name: str = "F", **training: Any) -> tuple[Path, int]:
+def checkpoint(
+    folder: Path,
+    name: str = "F",
+    *,
+    scheme: str = "held_out",
+    train_on: str = "made_up",
+    **training: Any,
+) -> tuple[Path, int]:
     """Write the checkpoint of a setting, and count its parameters."""
-    values = setting_values(**training)
+    values = setting_values(**training) | {"train_on": [train_on]}
     torch.manual_seed(0)
     network = build_model(values["model"])
-    origin = Origin(name, values, "held_out", 0, "c", "d", 250.0, 200, "float32", 0)
+    origin = Origin(name, values, scheme, 0, "c", "d", 250.0, 200, "float32", 0)
     save_checkpoint(network.state_dict(), origin, folder / f"{name}.safetensors")
     return folder / f"{name}.safetensors", sum(p.numel() for p in network.parameters())
 
