@@ -22,6 +22,7 @@ from openecg.waves import KINDS, QRS, P, T
 # Okabe and Ito, "Color Universal Design", 2008: distinct with every common colour blindness.
 WAVE_COLOURS = {P: "#0072B2", QRS: "#D55E00", T: "#009E73"}
 LINE_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#0072B2", "#D55E00", "#009E73")
+FEWEST_CASES = 5  # of a point of the reliability diagram
 STROKES = (("-", "o"), ("--", "s"), (":", "^"))
 PAPER_LINE = "#f3c9c5"
 UNMARKED = "#d4d4d4"
@@ -148,7 +149,8 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> str:
     ----------
     tables : mapping of str to DataFrame
         Name of a system to its rows of one data set: ``level target bin n probability observed
-        observed_lo observed_hi``; bins without cases are left out, and bin ``all`` is.
+        observed_lo observed_hi``; bins of fewer than ``FEWEST_CASES`` are left out, and
+        bin ``all`` is.
     title : str
 
     Returns
@@ -167,7 +169,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> str:
                 axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls="--")
                 for i, table in enumerate(tables.values()):
                     own = table[(table["level"] == level) & (table["target"] == kind)]
-                    own = own[(own["bin"] != "all") & (own["n"] > 0)]
+                    own = own[(own["bin"] != "all") & (own["n"] >= FEWEST_CASES)]
                     share = own["observed"].to_numpy()
                     below = share - own["observed_lo"].to_numpy()
                     above = own["observed_hi"].to_numpy() - share

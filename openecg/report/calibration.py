@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from openecg.files import read_tsv
-from openecg.plots import reliability
+from openecg.plots import FEWEST_CASES, reliability
 from openecg.report.parts import count, figure, html_table, number
 from openecg.report.tables import how_made
 
@@ -38,7 +38,7 @@ def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
             svg,
             f"Reliability, {about}: the share of annotated labels that are of a wave, and of "
             "predicted waves that overlap an annotated one, by probability. Bars are 95 % "
-            "intervals by bootstrap over the records.",
+            f"intervals by bootstrap over the records. Of {FEWEST_CASES} cases and more.",
         )
         html += _summary(rows, about)
     return html

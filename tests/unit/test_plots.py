@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from openecg.plots import (
+    FEWEST_CASES,
     UNMARKED,
     WAVE_COLOURS,
     Spans,
@@ -133,6 +134,10 @@ def test_reliability_has_a_point_for_each_bin_with_cases() -> None:
         reliability({"F <b>": _calibration(n_bins=n)}, title="ludb, <test>") for n in (3, 6)
     )
     assert _points(many) - _points(few) == 6 * 3
+    one_less = _calibration(n_bins=6).assign(
+        n=[FEWEST_CASES - (i == 0) for i in [*range(6), 9]] * 6
+    )
+    assert _points(reliability({"F <b>": one_less}, title="")) == _points(many)
     for text in ("P, labels", "T, predicted waves", "F &lt;b&gt;", "ludb, &lt;test&gt;"):
         assert f"<!-- {text} -->" in few
     nothing = _calibration().assign(n=0, observed=np.nan, observed_lo=np.nan, observed_hi=np.nan)
