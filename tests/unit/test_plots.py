@@ -130,14 +130,14 @@ def _points(svg: str) -> int:
 
 
 def test_reliability_has_a_point_for_each_bin_with_cases() -> None:
-    few, many = (
-        reliability({"F <b>": _calibration(n_bins=n)}, title="ludb, <test>") for n in (3, 6)
+    cases = [FEWEST_CASES - 1, *[FEWEST_CASES] * 6]  # of six bins and all of them
+    rare = _calibration(n_bins=6).assign(n=cases * 6)
+    few, many, but_one = (
+        reliability({"F <b>": rows}, title="ludb, <test>")
+        for rows in (_calibration(n_bins=3), _calibration(n_bins=6), rare)
     )
     assert _points(many) - _points(few) == 6 * 3
-    one_less = _calibration(n_bins=6).assign(
-        n=[FEWEST_CASES - (i == 0) for i in [*range(6), 9]] * 6
-    )
-    assert _points(reliability({"F <b>": one_less}, title="")) == _points(many)
+    assert _points(but_one) == _points(many)
     for text in ("P, labels", "T, predicted waves", "F &lt;b&gt;", "ludb, &lt;test&gt;"):
         assert f"<!-- {text} -->" in few
     nothing = _calibration().assign(n=0, observed=np.nan, observed_lo=np.nan, observed_hi=np.nan)
