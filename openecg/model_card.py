@@ -17,6 +17,7 @@ from openecg.headline import tolerance_text
 from openecg.leads import LEADS
 from openecg.made import current_note, note_of
 from openecg.numbers import read_numbers
+from openecg.score import SEARCH_MS
 from openecg.selection import HELD_OUT, TUNING
 from openecg.stage2.checkpoint import Origin, load_checkpoint
 from openecg.tables import where
@@ -36,6 +37,17 @@ LICENCES = {
     "qtdb": "ODC-BY 1.0; Laguna P. et al., 1997, doi 10.13026/C24K53",
     "isp": "as its Zenodo record says; Avetisyan A. et al., doi 10.5281/zenodo.14679837",
 }
+CALIBRATION = (
+    "Level `label`: is an annotated label of the wave. Level `wave`: does a predicted wave overlap "
+    "an annotated one of its kind, where its probability is that of its most probable label; "
+    "`false waves` do not. P does not count in leads in sinus rhythm without one P mark. The "
+    "calibration error is the mean distance of probability and share, over tenths of probability, "
+    "weighted by their cases. Seeds are pooled."
+)
+NOT_CALIBRATED = (
+    "Not measured: it is for models that are scored on held-out records, with waves that are runs "
+    "of their most probable labels, or whose ends are regressed."
+)
 LIMITS = (
     "Made for research on delineation, not for diagnosis; no clinical study stands behind it.",
     "Each lead has the marks of one reading; how far experts differ is not in these numbers.",
@@ -150,17 +162,26 @@ def write_model_card(
         "and false P onsets per 10 s of annotated lead in which they count.",
         _table(_group_rows(told)),
         "### Lead by lead",
-        _table(_lead_rows(told)) and "Macro F1 at Martinez tolerances, `annotated_span`.",
-        _table(_lead_rows(told)) or "No data set with these leads.",
+        _table(
+            _lead_rows(told),
+            about="Macro F1 at Martinez tolerances, `annotated_span`.",
+            absent="No data set with these leads.",
+        ),
         "### By the protocol of the QTDB literature",
-        _table(_classical_rows(told))
-        and "Each point takes the nearest mark of either lead, up to "
-        "400 ms away; mean and SD of each record are averaged over records.",
-        _table(_classical_rows(told)) or "Not scored on QTDB.",
+        _table(
+            _classical_rows(told),
+            about=f"Each point takes the nearest mark of either lead, up to {SEARCH_MS:g} ms away; "
+            "mean and SD of each record are averaged over records.",
+            absent="Not scored on QTDB.",
+        ),
         "### Are its probabilities true?",
-        _calibration(calibrations),
+        _table(_calibration_rows(calibrations), about=CALIBRATION, absent=NOT_CALIBRATED),
         "### What it costs",
-        _cost(timings, setting),
+        _table(
+            _time_rows(timings, setting),
+            about="From signal to waves, without the decoding's cleaning; one process, one thread.",
+            absent="Not measured: it is for models that are scored on held-out records.",
+        ),
         "## Limits",
         "\n".join(f"- {text}" for text in _limits(origin.setting["train_on"])),
         "## Licence",
@@ -295,23 +316,6 @@ def _classical_rows(told: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _calibration(calibrations: list[Path]) -> str:
-    """Tabulate how often probabilities come true; say so where that was not measured."""
-    table = _table(_calibration_rows(calibrations))
-    if not table:
-        return (
-            "Not measured: it is for models that are scored on held-out records, with waves that "
-            "are runs of their most probable labels, or whose ends are regressed."
-        )
-    return (
-        "Level `label`: is an annotated label of the wave. Level `wave`: does a predicted wave "
-        "overlap an annotated one of its kind, where its probability is that of its most probable "
-        "label; `false waves` do not. P does not count in leads in sinus rhythm without one P "
-        "mark. The calibration error is the mean distance of probability and share, over tenths of "
-        "probability, weighted by their cases. Seeds are pooled.\n\n" + table
-    )
-
-
 def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
     """Give the expected calibration error of each wave, and the share of false waves."""
     rows = []
@@ -326,17 +330,6 @@ def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
                 row[what] = f"{one[name]:.3f}{_interval(one, name)}" if known else ""
             rows.append(row)
     return rows
-
-
-def _cost(timings: list[Path], setting: str) -> str:
-    """Tabulate what a lead of 10 s costs beside NeuroKit; say so where that was not measured."""
-    table = _table(_time_rows(timings, setting))
-    if not table:
-        return "Not measured: it is for models that are scored on held-out records."
-    return (
-        "From signal to waves, without the decoding's cleaning; one process, one thread.\n\n"
-        + table
-    )
 
 
 def _time_rows(timings: list[Path], setting: str) -> list[dict[str, str]]:
@@ -383,12 +376,13 @@ def _list(facts: dict[str, str]) -> str:
     return "\n".join(f"- {name}: {text}" for name, text in facts.items())
 
 
-def _table(rows: list[dict[str, str]]) -> str:
-    """Write rows of the same keys as a table of Markdown; nothing without rows."""
+def _table(rows: list[dict[str, str]], *, about: str = "", absent: str = "") -> str:
+    """Write rows of the same keys as a table of Markdown below a text; another without rows."""
     if not rows:
-        return ""
+        return absent
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{about}\n\n{table}" if about else table
 
 
 def _made_by() -> str:

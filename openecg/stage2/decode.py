@@ -340,10 +340,9 @@ def wave_probability(
     Returns
     -------
     ndarray of shape (n_waves,), dtype float64
-        The largest probability of its kind over its labels. How often waves are there is in the
-        tables of `openecg.stage2.calibration`: on tuning folds of LUDB as often as said, within
-        0.02. The mean over the labels, which are less sure towards the ends, was 0.05 to 0.1 too
-        low.
+        The largest probability of its kind over its labels: their mean, which are less sure towards
+        the ends, is too low. How often waves are there is in the tables of
+        `openecg.stage2.calibration`.
     """
     ends = np.stack([on_ms, off_ms]) / windows.label_ms
     first, last = np.clip(ends, 0, windows.classes.shape[1] - 1).astype(np.int64)
