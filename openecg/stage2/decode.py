@@ -28,6 +28,7 @@ from openecg.stage2.decoders import (
     trim_p,
 )
 from openecg.stage2.decoding import DOUBLE_COUNTED, NO_OFFSETS, OF_RECORD, Decoding
+from openecg.stage2.likeliest import likeliest_boundaries
 from openecg.stage2.network import N_CLASSES
 from openecg.stage2.training_set import list_matrix
 from openecg.waves import BOUNDARIES, KINDS
@@ -306,6 +307,12 @@ def place_waves(
     rate = {"frame_ms": windows.label_ms, "fs_hz": windows.fs_hz}
     native_fs_hz = float(windows.rows["native_fs_hz"].to_numpy(dtype=np.float64)[row])
     kind, on_ms, off_ms = frames_to_waves(labels, frame_ms=windows.label_ms, fs_hz=native_fs_hz)
+    if how.likeliest:
+        kinds = [code for code, name in KINDS.items() if name in how.likeliest]
+        own = windows.classes[row]
+        on_ms, off_ms = likeliest_boundaries(
+            kind, on_ms, off_ms, own, frame_ms=windows.label_ms, fs_hz=native_fs_hz, kinds=kinds
+        )
     if how.offsets != NO_OFFSETS:
         ahead = windows.offsets[row]
         double = how.offsets == DOUBLE_COUNTED

@@ -27,6 +27,7 @@ class Decoding:
     min_wave_ms: float
     min_p_share: float
     p_share_of: str
+    likeliest: list[str]
     offsets: str
     p_off_shift_ms: float
     trim_p_sd: float

@@ -18,7 +18,7 @@ PLAIN: dict[str, Any] = {
         "min_p_share": 0,
         "p_share_of": "record",
     },
-    **{"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 0, "refine": []},
+    **{"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 0, "refine": [], "likeliest": []},
 }
 LABEL_MS, N_LABELS = 20.0, 40
 

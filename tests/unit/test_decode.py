@@ -94,6 +94,7 @@ def test_the_mean_over_files_is_decoded(tmp_path: Path) -> None:
         ({"min_wave_ms": 90}, "wave_kind", [1, 3]),
         ({"min_run_ms": 44}, "on_ms", [80, 180, 400]),  # the short gap joins the P wave
         ({"p_off_shift_ms": -24}, "off_ms", [152, 296, 576]),
+        ({"likeliest": ["P"]}, "on_ms", [48, 220, 400]),  # a tenth is left at the start
     ],
 )
 def test_each_option_reaches_its_step(

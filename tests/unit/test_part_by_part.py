@@ -64,7 +64,13 @@ def everything(folder: Path, shards: list[Path], model: Path) -> dict[str, bytes
         "min_run_ms": 0,
     }
     plain |= {"merge_gap_ms": 0, "min_wave_ms": 0, "min_p_share": 0.3, "p_share_of": "record"}
-    plain |= {"offsets": "none", "p_off_shift_ms": 0, "trim_p_sd": 2, "refine": ["QRS"]}
+    plain |= {
+        "offsets": "none",
+        "p_off_shift_ms": 0,
+        "trim_p_sd": 2,
+        "refine": ["QRS"],
+        "likeliest": ["T"],
+    }
     Decoding.from_json(json.dumps(plain))
     files = []
     for seed in ("0", "1"):
