@@ -49,9 +49,13 @@ rule time_models:
                 for name in final_settings()
             ),
         ),
+        decodings=lambda wildcards: json.dumps(
+            [decoding_of(name) for name in final_settings()], sort_keys=True
+        ),
         leads=lookup(within=config, dpath="timing/leads"),
     shell:
-        "python -m openecg time-models --models {input.models:q} --records {input.records:q}"
+        "python -m openecg time-models --models {input.models:q} --decodings {params.decodings:q}"
+        " --records {input.records:q}"
         " --dataset {wildcards.dataset} --leads {params.leads} --table {output.table:q} &> {log:q}"
 
 

@@ -1,5 +1,6 @@
 """What models cost beside NeuroKit, on the same leads in one process and on one thread."""
 
+import json
 import logging
 import warnings
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from openecg.leads import LEADS
 from openecg.signals import resample, z_score
 from openecg.speed import ROUNDS, Floats, bare_neurokit, cpu_seconds, read_strips
 from openecg.stage2.checkpoint import Origin, load_checkpoint
-from openecg.stage2.decoders import frames_to_waves
+from openecg.stage2.decode import KEYS, Probabilities, decode_labels, place_waves
+from openecg.stage2.decoding import Decoding
 from openecg.stage2.engine import run_network
 from openecg.stage2.network import Network
 from openecg.stage2.settings import ANY_LEADS
@@ -26,7 +28,7 @@ BESIDE = ("dwt", "prominence")  # methods of NeuroKit: its default, and the best
 
 
 def time_models(
-    *, models: list[Path], records: Path, dataset: str, leads: int, table: Path
+    *, models: list[Path], decodings: str, records: Path, dataset: str, leads: int, table: Path
 ) -> None:
     """Write what models cost, from leads as recorded to waves, beside bare NeuroKit.
 
@@ -34,6 +36,8 @@ def time_models(
     ----------
     models : list of Path
         Files of ``train``.
+    decodings : str
+        Values of the `Decoding` of each model, as a JSON list.
     records : Path
         One row per record and lead at its native rate (``read-records``).
     dataset : str
@@ -50,7 +54,8 @@ def time_models(
     Raises
     ------
     ConfigError
-        If ``leads`` is not positive.
+        If ``leads`` is not positive, there are not as many decodings as models, or a value of one
+        is not as documented.
     DataError
         As `read_strips` and `load_checkpoint`.
     """
@@ -61,13 +66,16 @@ def time_models(
         (f"nk_{method}", 1): _neurokit(method, round(fs_hz)) for method in BESIDE
     }
     parameters = {}
-    for path in models:
+    hows = [Decoding.from_json(json.dumps(values)) for values in json.loads(decodings)]
+    if len(hows) != len(models):
+        raise ConfigError(f"{len(hows)} decodings, but {len(models)} models")
+    for path, how in zip(models, hows, strict=True):
         network, origin = load_checkpoint(path)
         parameters[origin.name] = sum(p.numel() for p in network.parameters())
         any_leads = origin.setting["training"]["leads"] == ANY_LEADS
         for at_a_time in (0, 1) if any_leads else (1,):
             key = (origin.name, at_a_time)
-            works[key] = _model(network, origin, fs_hz=fs_hz, leads=at_a_time)
+            works[key] = _model(network, origin, how, fs_hz=fs_hz, leads=at_a_time)
     spent = time_in_turns(list(works.values()), strips)
     n_timed = sum(map(len, strips))
     ms = dict(zip(works, spent.mean(axis=1) * 1000 / n_timed, strict=True))
@@ -123,25 +131,32 @@ def _neurokit(method: str, fs_hz: int) -> Callable[[Floats], None]:
 
 
 def _model(
-    network: Network, origin: Origin, *, fs_hz: float, leads: int
+    network: Network, origin: Origin, how: Decoding, *, fs_hz: float, leads: int
 ) -> Callable[[Floats], None]:
     """Delineate the leads of a strip, so many at a time, 0: all."""
     label_ms = network.samples_per_label * 1000 / origin.fs_hz
 
     def work(strip: Floats) -> None:
         moved = [resample(lead, fs_in_hz=fs_hz, fs_out_hz=origin.fs_hz) for lead in strip]
-        signal = z_score(np.stack(moved)[:, : origin.n_samples])
-        items = torch.arange(len(strip)).view(-1, leads or len(strip))
-        index = torch.arange(len(strip)) % len(LEADS)
-        for group in items:
-            rows = group.numpy()
-            out = run_network(
-                network,
-                torch.from_numpy(signal[rows]),
-                index[group],
-                torch.arange(len(rows))[None],
-            )
-            for labels in out.logits.argmax(dim=2).numpy().astype(np.uint8):
-                frames_to_waves(labels, frame_ms=label_ms, fs_hz=origin.fs_hz)
+        signal = np.stack(moved)[:, : origin.n_samples]
+        scaled = torch.from_numpy(z_score(signal))
+        n_leads = len(strip)
+        index = torch.arange(n_leads) % len(LEADS)
+        outs = [
+            run_network(network, scaled[group], index[group], torch.arange(len(group))[None])
+            for group in torch.arange(n_leads).split(leads or n_leads)
+        ]
+        offsets = [out.offsets for out in outs if out.offsets is not None]
+        rows = pd.DataFrame({key: np.zeros(n_leads) for key in KEYS})
+        windows = Probabilities(
+            path=Path(origin.name),
+            rows=rows.assign(lead=np.arange(n_leads), native_fs_hz=fs_hz),
+            label_ms=label_ms,
+            fs_hz=origin.fs_hz,
+            classes=torch.cat([out.logits.softmax(dim=2) for out in outs]).numpy(),
+            offsets=torch.cat(offsets).numpy() if offsets else np.empty((n_leads, 0, 6)),
+        )
+        for row, labels in enumerate(decode_labels(windows, signal, how)):
+            place_waves(windows, signal, how, row, labels)
 
     return work

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from openecg.records import SCHEMA
 from openecg.stage2.checkpoint import Origin, save_checkpoint
 from openecg.stage2.engine import build_model
 from openecg.stage2.timing import time_in_turns, time_models
+from tests.unit.made_up_probabilities import PLAIN
 from tests.unit.made_up_shards import TRANSFORMER, UNET, setting_values
 
 
@@ -52,6 +54,7 @@ def test_each_model_and_each_way_of_seeing_leads_is_timed_beside_neurokit(tmp_pa
     threads = torch.get_num_threads()
     time_models(
         models=models,
+        decodings=json.dumps([PLAIN | {"likeliest": ["P"]}, PLAIN | {"min_p_share": 0.5}]),
         records=records(tmp_path / "records"),
         dataset="made_up",
         leads=1,
@@ -67,10 +70,20 @@ def test_each_model_and_each_way_of_seeing_leads_is_timed_beside_neurokit(tmp_pa
     shares = table["ms_per_lead"] / table["ms_per_lead"].iloc[0]
     np.testing.assert_allclose(table["share_of_nk_dwt"], shares, rtol=1e-4)
     assert table["parameters"].isna().tolist() == [True, True, False, False, False]
-    with pytest.raises(ConfigError, match="leads must be 1 or more"):
-        time_models(
-            models=[], records=tmp_path / "records", dataset="x", leads=0, table=tmp_path / "t"
-        )
+    bad: list[tuple[int, str, str]] = [
+        (0, "[]", "leads must be 1 or more"),
+        (1, json.dumps([PLAIN]), "1 decodings, but 0 models"),
+    ]
+    for leads, decodings, message in bad:
+        with pytest.raises(ConfigError, match=message):
+            time_models(
+                models=[],
+                decodings=decodings,
+                records=tmp_path / "records",
+                dataset="x",
+                leads=leads,
+                table=tmp_path / "t",
+            )
 
 
 def test_all_work_on_a_strip_before_the_next_and_nobody_is_always_first() -> None:
