@@ -179,7 +179,7 @@ def write_model_card(
         "### What it costs",
         _table(
             _time_rows(timings, setting),
-            about="From signal to waves, without the decoding's cleaning; one process, one thread.",
+            about="From signal to waves, by the decoding of the setting; one process, one thread.",
             absent="Not measured: it is for models that are scored on held-out records.",
         ),
         "## Limits",
@@ -223,6 +223,11 @@ def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
         text += (
             " The first U-Net (levels, kernel, rate, epochs) was that of a prototype, of which "
             "scores on LUDB's held-out records were known."
+        )
+    if "likeliest" in decoding:
+        text += (
+            " Where boundaries lie (`likeliest`) was chosen on folds of the training records, "
+            "after final tables without it had been read."
         )
     return f'{text} README lists all that are known, under "How the numbers are made".'
 

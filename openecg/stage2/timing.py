@@ -144,9 +144,10 @@ def _model(
         index = torch.arange(n_leads) % len(LEADS)
         outs = [
             run_network(network, scaled[group], index[group], torch.arange(len(group))[None])
-            for group in torch.arange(n_leads).split(leads or n_leads)
+            for group in torch.split(torch.arange(n_leads), leads or n_leads)
         ]
         offsets = [out.offsets for out in outs if out.offsets is not None]
+        none = np.empty((n_leads, 0, 6), dtype=np.float32)
         rows = pd.DataFrame({key: np.zeros(n_leads) for key in KEYS})
         windows = Probabilities(
             path=Path(origin.name),
@@ -154,7 +155,7 @@ def _model(
             label_ms=label_ms,
             fs_hz=origin.fs_hz,
             classes=torch.cat([out.logits.softmax(dim=2) for out in outs]).numpy(),
-            offsets=torch.cat(offsets).numpy() if offsets else np.empty((n_leads, 0, 6)),
+            offsets=torch.cat(offsets).numpy() if offsets else none,
         )
         for row, labels in enumerate(decode_labels(windows, signal, how)):
             place_waves(windows, signal, how, row, labels)

@@ -120,6 +120,8 @@ def test_what_held_out_records_had_a_part_in_is_said(
     card = written(inputs | {"decoding": '{"min_p_share": 0.5}'})
     assert "(`min_p_share`), the augmentations `spikes` and `p_waves` came after" in card
     assert "prototype" not in card
+    assert "likeliest" not in card
+    assert "(`likeliest`) was chosen" in written(inputs | {"decoding": '{"likeliest": ["P"]}'})
     checkpoint(tmp_path, scheme="all0", model=UNET)
     card = written(inputs)
     assert "prototype" in card
