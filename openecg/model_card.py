@@ -45,8 +45,8 @@ CALIBRATION = (
     "weighted by their cases. Seeds are pooled."
 )
 NOT_CALIBRATED = (
-    "Not measured: it is for models that are scored on held-out records, with waves that are runs "
-    "of their most probable labels, or whose ends are regressed."
+    "Not measured: it is for models that are scored on held-out records, with waves whose "
+    "boundaries follow from probabilities or are regressed, without other cleaning."
 )
 LIMITS = (
     "Made for research on delineation, not for diagnosis; no clinical study stands behind it.",
@@ -179,7 +179,7 @@ def write_model_card(
         "### What it costs",
         _table(
             _time_rows(timings, setting),
-            about="From signal to waves, by the decoding of the setting; one process, one thread.",
+            about="From signal to waves, as the setting has them decoded; one process, one thread.",
             absent="Not measured: it is for models that are scored on held-out records.",
         ),
         "## Limits",

@@ -315,7 +315,7 @@ def shards_in(scope, wildcards):
 
 
 def calibrated():
-    """Models of the held-out records whose waves are runs of labels, or have regressed ends."""
+    """Models of the held-out records whose waves follow from probabilities, or have regressed ends."""
     moving = ("label_ms", "min_run_ms", "p_off_shift_ms", "trim_p_sd", "refine")
     return [
         system

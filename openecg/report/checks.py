@@ -264,9 +264,9 @@ def time_tables(paths: Sequence[Path]) -> str:
             body += "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
         first = rows.iloc[0]
         caption = (
-            f"{first['dataset']}: from {first['n_timed']} leads of 10 s, as recorded, to waves, in "
-            "one process, on one thread of this machine, all in turns; processor time. The last "
-            "columns are shares of the time of bare NeuroKit."
+            f"{first['dataset']}: from {first['n_timed']} leads of 10 s, as recorded, to waves as "
+            "each is decoded, in one process, on one thread of this machine, all in "
+            "turns; processor time. The last columns are shares of the time of bare NeuroKit."
         )
         html += html_table(caption, head, body)
     return html

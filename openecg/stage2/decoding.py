@@ -12,6 +12,7 @@ PLAIN = "plain"
 NO_OFFSETS = "none"
 DOUBLE_COUNTED = "double_counted"
 OF_RECORD = "record"
+NOT_WITH_LIKELIEST = ("min_run_ms", "offsets", "trim_p_sd", "refine")
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,14 @@ class Decoding:
         Raises
         ------
         ConfigError
-            If a key is missing or unknown, or a value is of the wrong type.
+            If a key is missing or unknown, a value is of the wrong type, or boundaries are put in
+            two ways.
         """
-        return filled(cls, json.loads(text), "decoding")
+        how = filled(cls, json.loads(text), "decoding")
+        also = [key for key in NOT_WITH_LIKELIEST if getattr(how, key) not in (0, NO_OFFSETS, [])]
+        if how.likeliest and also:
+            raise ConfigError(f"decoding.likeliest: not with {also[0]}, which moves boundaries too")
+        return how
 
 
 def resolve_decoding(decodings: Mapping[str, Any], name: str) -> dict[str, Any]:

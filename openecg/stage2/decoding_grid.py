@@ -106,15 +106,16 @@ def cleanings(base: Decoding) -> Iterator[Decoding]:
     Parameters
     ----------
     base : Decoding
-        Whose other values stay.
+        Whose other values stay, but for ``likeliest`` where runs are cleaned as by openecg 0.1.0.
     """
     bare = replace(base, min_run_ms=0, merge_gap_ms=0, min_wave_ms=0, min_p_share=0)
+    original = replace(bare, likeliest=[])
     for min_wave_ms in MIN_WAVE_MS:
         yield replace(bare, min_wave_ms=min_wave_ms)
     for min_p_share in MIN_P_SHARE:
         yield replace(bare, min_wave_ms=base.min_wave_ms, min_p_share=min_p_share)
     for min_run_ms, merge_gap_ms in product(MIN_RUN_MS, MERGE_GAP_MS):
-        yield replace(bare, min_run_ms=min_run_ms, merge_gap_ms=merge_gap_ms)
+        yield replace(original, min_run_ms=min_run_ms, merge_gap_ms=merge_gap_ms)
 
 
 def _scores(

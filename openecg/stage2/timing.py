@@ -37,7 +37,8 @@ def time_models(
     models : list of Path
         Files of ``train``.
     decodings : str
-        Values of the `Decoding` of each model, as a JSON list.
+        Values of the `Decoding` of each model, as a JSON list: how it cleans and places waves. How
+        many leads, shifts and seeds it takes, and the length of its labels, are not looked at.
     records : Path
         One row per record and lead at its native rate (``read-records``).
     dataset : str

@@ -195,3 +195,12 @@ def test_an_entry_lies_over_plain() -> None:
     assert resolve_decoding(decodings, "upon") == PLAIN | {"refine": ["T"], "leads": 2}
     with pytest.raises(ConfigError, match="refine: 'T' is not"):
         Decoding.from_json(json.dumps(PLAIN | {"refine": "T"}))
+
+
+@pytest.mark.parametrize(
+    "also", [{"refine": ["T"]}, {"min_run_ms": 60}, {"trim_p_sd": 2}, {"offsets": "corrected"}]
+)
+def test_boundaries_are_not_put_in_two_ways(also: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"likeliest: not with {next(iter(also))}"):
+        Decoding.from_json(json.dumps(PLAIN | {"likeliest": ["P"]} | also))
+    Decoding.from_json(json.dumps(PLAIN | also))

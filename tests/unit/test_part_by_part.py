@@ -69,7 +69,7 @@ def everything(folder: Path, shards: list[Path], model: Path) -> dict[str, bytes
         "p_off_shift_ms": 0,
         "trim_p_sd": 2,
         "refine": ["QRS"],
-        "likeliest": ["T"],
+        "likeliest": [],
     }
     Decoding.from_json(json.dumps(plain))
     files = []
@@ -93,7 +93,7 @@ def everything(folder: Path, shards: list[Path], model: Path) -> dict[str, bytes
     chance = {"bootstrap": 20, "seed": 0}
     for name, score in scored.items():
         score(predictions=files, shards=shards, table=folder / f"{name}.tsv", **chance)
-    plain |= {"trim_p_sd": 0, "refine": []}
+    plain |= {"trim_p_sd": 0, "refine": [], "likeliest": ["T"]}
     of_model = {"decoding": json.dumps(plain), "system": "m", "shards": shards, **chance}
     calibration.calibrate(
         probabilities=[probabilities], table=folder / "calibration.tsv", **of_model

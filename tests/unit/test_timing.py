@@ -11,6 +11,7 @@ import torch
 from openecg.errors import ConfigError
 from openecg.files import read_tsv
 from openecg.records import SCHEMA
+from openecg.stage2 import timing
 from openecg.stage2.checkpoint import Origin, save_checkpoint
 from openecg.stage2.engine import build_model
 from openecg.stage2.timing import time_in_turns, time_models
@@ -46,7 +47,13 @@ def records(path: Path, *, n_leads: int = 2) -> Path:
     return path
 
 
-def test_each_model_and_each_way_of_seeing_leads_is_timed_beside_neurokit(tmp_path: Path) -> None:
+def test_each_model_and_each_way_of_seeing_leads_is_timed_beside_neurokit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[list[str]] = []
+    monkeypatch.setattr(
+        timing, "place_waves", lambda windows, signal, how, *rest: placed.append(how.likeliest)
+    )
     models = [
         saved(tmp_path, "small", TRANSFORMER),
         saved(tmp_path, "any", UNET, leads="any"),
@@ -61,6 +68,7 @@ def test_each_model_and_each_way_of_seeing_leads_is_timed_beside_neurokit(tmp_pa
         table=tmp_path / "t.tsv",
     )
     assert torch.get_num_threads() == threads
+    assert placed.count(["P"]) * 2 == placed.count([]) > 0  # one way of seeing leads, and two
     table = read_tsv(tmp_path / "t.tsv")
     assert list(zip(table["system"], table["leads"], strict=True)) == [
         *(("nk_dwt", 1), ("nk_prominence", 1), ("small", 1), ("any", 0), ("any", 1))
