@@ -64,20 +64,35 @@ def likeliest_boundaries(
     before = np.append(-1, last)[: last.size]
     behind = np.append(first, len(probabilities))[1:]
     new_first, new_last = first.copy(), last.copy()
-    for i in np.flatnonzero(np.isin(kind, list(kinds))):
-        name = KINDS[int(kind[i])]
-        own = probabilities[:, kind[i]].astype(np.float64)
-        peak = first[i] + int(own[first[i] : last[i] + 1].argmax())
-        on, off = own[before[i] + 1 : peak + 1], own[peak : behind[i]]
-        new_first[i] -= _steps_out(on[::-1], peak - first[i], WITHIN_MS[f"{name}_on"] / frame_ms)
-        new_last[i] += _steps_out(off, last[i] - peak, WITHIN_MS[f"{name}_off"] / frame_ms)
+    for code in kinds:
+        own = probabilities[:, code].astype(np.float64)
+        on_weights, off_weights = (
+            _weights(WITHIN_MS[f"{KINDS[code]}_{end}"] / frame_ms) for end in ("on", "off")
+        )
+        for i in np.flatnonzero(kind == code):
+            peak = first[i] + int(own[first[i] : last[i] + 1].argmax())
+            on, off = own[before[i] + 1 : peak + 1], own[peak : behind[i]]
+            new_first[i] -= _steps_out(on[::-1], peak - first[i], on_weights)
+            new_last[i] += _steps_out(off, last[i] - peak, off_weights)
     passing = np.flatnonzero(new_last[:-1] >= new_first[1:])
     new_last[passing], new_first[passing + 1] = last[passing], first[passing + 1]
     new_on_ms = new_first.astype(np.float64) * frame_ms
     return new_on_ms, (new_last + 1).astype(np.float64) * frame_ms - sample_ms
 
 
-def _steps_out(outward: Times, old: int, within: float) -> int:
+def _weights(within: float) -> Times:
+    """Say how much what lies so far from the middle of an interval counts.
+
+    Parameters
+    ----------
+    within : float
+        Half the length of the interval, in frames.
+    """
+    reach = int(within + ROUNDING)
+    return 1.0 + TILT * (1.0 - np.abs(np.arange(-reach, reach + 1)) / max(within, 1.0))
+
+
+def _steps_out(outward: Times, old: int, weights: Times) -> int:
     """Say how many frames a boundary moves outward.
 
     Parameters
@@ -88,13 +103,12 @@ def _steps_out(outward: Times, old: int, within: float) -> int:
         there is another wave.
     old : int
         Last frame of the wave on that side.
-    within : float
-        Half the length of the interval, in frames.
+    weights : ndarray of shape (2 * reach + 1,), dtype float64
+        How much the frames of an interval count.
     """
-    inside = np.maximum.accumulate(outward[old::-1])[::-1]
-    falling = np.minimum.accumulate(np.concatenate([inside, outward[old + 1 :]]))
-    ends_here = -np.diff(falling, append=0.0)
-    reach = int(within + ROUNDING)
-    weights = 1.0 + TILT * (1.0 - np.abs(np.arange(-reach, reach + 1)) / max(within, 1.0))
-    held = np.convolve(ends_here, weights)[reach : reach + outward.size]
-    return int(held.argmax()) - old
+    falling = outward.copy()
+    falling[: old + 1] = np.maximum.accumulate(outward[old::-1])[::-1]
+    np.minimum.accumulate(falling, out=falling)
+    falling[:-1] -= falling[1:]  # now how much ends at each frame
+    reach = weights.size // 2
+    return int(np.convolve(falling, weights)[reach : reach + outward.size].argmax()) - old
