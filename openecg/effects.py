@@ -15,9 +15,10 @@ from openecg.errors import ConfigError, DataError
 from openecg.files import write_tsv
 from openecg.grouped import by_dataset, first_row
 from openecg.metrics import per_record, score_strips
-from openecg.score import ANNOTATED_SPAN, PROTOCOLS, TOLERANCES
+from openecg.score import ANNOTATED_SPAN, PROTOCOLS
 from openecg.scored_split import MARKS, SYSTEM, read_scored_split
 from openecg.selection import ALL, HELD_OUT, TUNING
+from openecg.tolerances import TOLERANCES
 from openecg.waves import BOUNDARIES
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from openecg.errors import DataError
 from openecg.files import read_tsv
 from openecg.groups import ALL
 from openecg.report.parts import count, label, number
-from openecg.score import TOLERANCES
 from openecg.scored_split import MEAN_SEED
 from openecg.tables import where
+from openecg.tolerances import TOLERANCES
 from openecg.waves import KINDS
 
 TOLERANCE_NAMES = {"martinez": "Martinez", "150ms": "150 ms"}

@@ -28,7 +28,6 @@ from openecg.score import (
     ANNOTATED_SPAN,
     FRAME_PROTOCOLS,
     PROTOCOLS,
-    TOLERANCES,
     UNEXCUSED,
     BoundaryCounts,
     absolute_percentiles,
@@ -44,6 +43,7 @@ from openecg.scored_split import (
     ScoredSplit,
     read_scored_split,
 )
+from openecg.tolerances import TOLERANCES
 from openecg.waves import BOUNDARIES, KINDS, P
 
 log = logging.getLogger(__name__)

@@ -11,21 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openecg.waves import BOUNDARIES, IGNORE, KINDS, LONGEST_MS, P
+from openecg.waves import IGNORE, KINDS, LONGEST_MS, P
 
-# 150 ms: ANSI/AAMI EC57, the tolerance of the LUDB literature. The tighter set is the convention
-# of the openecg tables, named there after Martinez 2004 (functional-spec.md, section 3.3).
-TOLERANCES: dict[str, dict[str, float]] = {
-    "martinez": {
-        "P_on": 50.0,
-        "P_off": 50.0,
-        "QRS_on": 40.0,
-        "QRS_off": 40.0,
-        "T_on": 50.0,
-        "T_off": 100.0,
-    },
-    "150ms": dict.fromkeys(BOUNDARIES, 150.0),
-}
 SEARCH_MS = 400.0  # of the classical protocol of QTDB: state-of-the-art.md, section 2.1
 FULL_WINDOW = "full_window"
 ANNOTATED_SPAN = "annotated_span"

@@ -13,7 +13,6 @@ from openecg.errors import ConfigError
 from openecg.files import write_tsv
 from openecg.grouped import by_dataset
 from openecg.rhythms import has_p_waves
-from openecg.score import TOLERANCES
 from openecg.stage2.decode import (
     Probabilities,
     by_seed,
@@ -24,6 +23,7 @@ from openecg.stage2.decode import (
     wave_probability,
 )
 from openecg.stage2.decoding import Decoding
+from openecg.tolerances import TOLERANCES
 from openecg.waves import IGNORE, KINDS, P, labels_from_ms
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ PLAIN = "plain"
 NO_OFFSETS = "none"
 DOUBLE_COUNTED = "double_counted"
 OF_RECORD = "record"
-NOT_WITH_LIKELIEST = ("min_run_ms", "offsets", "trim_p_sd", "refine")
+NOT_WITH_LIKELIEST = ("min_run_ms", "offsets", "p_off_shift_ms", "trim_p_sd", "refine")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ class Decoding:
         how = filled(cls, json.loads(text), "decoding")
         also = [key for key in NOT_WITH_LIKELIEST if getattr(how, key) not in (0, NO_OFFSETS, [])]
         if how.likeliest and also:
-            raise ConfigError(f"decoding.likeliest: not with {also[0]}, which moves boundaries too")
+            raise ConfigError(
+                f"decoding: likeliest {how.likeliest} and {also[0]} {getattr(how, also[0])!r}, "
+                f"which both move boundaries; leave out one (likeliest: [])"
+            )
         return how
 
 

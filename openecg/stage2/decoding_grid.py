@@ -14,10 +14,11 @@ from openecg.bootstrap import draw_records, estimate, rates_of
 from openecg.files import write_tsv
 from openecg.grouped import by_dataset
 from openecg.metrics import per_record, score_strips
-from openecg.score import ANNOTATED_SPAN, FULL_WINDOW, PROTOCOLS, TOLERANCES
+from openecg.score import ANNOTATED_SPAN, FULL_WINDOW, PROTOCOLS
 from openecg.scored_split import MARKS, read_scored_split
 from openecg.stage2.decode import by_seed, list_windows, write_decoded
 from openecg.stage2.decoding import Decoding
+from openecg.tolerances import TOLERANCES
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from openecg.score import TOLERANCES
+from openecg.tolerances import TOLERANCES
 from openecg.waves import KINDS
 
 Classes = npt.NDArray[np.uint8]

@@ -73,10 +73,10 @@ def test_dropping_short_waves_pays_where_short_waves_are_wrong(tmp_path: Path) -
 
 
 def test_the_other_values_of_the_decoding_stay() -> None:
-    base = Decoding.from_json(json.dumps(PLAIN | {"p_off_shift_ms": -22, "likeliest": ["P"]}))
+    base = Decoding.from_json(json.dumps(PLAIN | {"label_ms": 40, "likeliest": ["P"]}))
     found = list(cleanings(base))
     assert all(how.likeliest == ([] if how.min_run_ms else ["P"]) for how in found)
-    assert {how.p_off_shift_ms for how in found} == {-22}
+    assert {how.label_ms for how in found} == {40}
     assert found[0].min_run_ms == found[0].min_wave_ms == 0
     assert not any(how.min_wave_ms and how.min_run_ms for how in found)
 

@@ -12,7 +12,8 @@ import pytest
 from openecg.errors import DataError
 from openecg.files import read_tsv, write_parquet
 from openecg.metrics import collect_metrics, score_boundaries, score_frames
-from openecg.score import FRAME_PROTOCOLS, PROTOCOLS, TOLERANCES
+from openecg.score import FRAME_PROTOCOLS, PROTOCOLS
+from openecg.tolerances import TOLERANCES
 from openecg.waves import BOUNDARIES, IGNORE
 from tests.unit.scored_strips import NAN, TWELVE, Strip, four, one, perfect, strip, write
 

@@ -15,7 +15,6 @@ from openecg.score import (
     FRAME_PROTOCOLS,
     FULL_WINDOW,
     PROTOCOLS,
-    TOLERANCES,
     UNEXCUSED,
     StripWaves,
     absolute_percentiles,
@@ -25,6 +24,7 @@ from openecg.score import (
     count_frames,
     match,
 )
+from openecg.tolerances import TOLERANCES
 from openecg.waves import BOUNDARIES, IGNORE, QRS, P, T
 
 NAN = np.nan
