@@ -17,6 +17,7 @@ from openecg.headline import tolerance_text
 from openecg.leads import LEADS
 from openecg.made import current_note, note_of
 from openecg.numbers import read_numbers
+from openecg.own_decoding import by_own_decoding
 from openecg.score import SEARCH_MS
 from openecg.selection import HELD_OUT, TUNING
 from openecg.stage2.checkpoint import Origin, load_checkpoint
@@ -56,7 +57,8 @@ LIMITS = (
 LIMITS_OF = {
     "ludb": "LUDB does not mark the first and the last beats of a strip: they are neither learnt "
     "nor scored.",
-    "qtdb": "QTDB marks about 30 beats of each record, and T onsets in under half of them.",
+    "qtdb": "QTDB marks about 30 beats of each record, and T onsets in under half of them. Beats "
+    "that its experts skipped between these count as not there: a wave that is false may be real.",
 }
 
 
@@ -109,6 +111,7 @@ def write_model_card(
     told = told[of_setting & (told["split"] != TUNING) & told["value"].notna()]
     if described.empty or told.empty:
         raise DataError(f"{numbers}: no numbers of {setting!r}")
+    own, others = _by_decoding(told)
     _, origin = load_checkpoint(model)
     sums = note_of(model).get("data", {}).items()
     run = described.iloc[0]
@@ -128,7 +131,7 @@ def write_model_card(
                 "each lead scaled to mean 0 and standard deviation 1",
                 "Decoding": "runs of the most probable class"
                 + "".join(f", `{key}` {json.dumps(value)}" for key, value in how.items())
-                + " (explained under `decodings` in `workflow_config.yaml`)",
+                + f" (explained under `decodings` in `workflow_config.yaml`){_moved(how)}",
             }
         ),
         "## What it learnt from, and how it was chosen",
@@ -152,38 +155,48 @@ def write_model_card(
         "the annotated part, nor the missing end of an incompletely marked wave, nor P in a lead "
         "in sinus rhythm without one P mark; `_unexcused` counts the last two. Numbers are means "
         "over the seeds; an ensemble is one model of all seeds.",
-        _table(_macro_rows(told)),
+        _table(_macro_rows(own)),
         "### Boundary by boundary",
         "Martinez tolerances, `annotated_span`, all leads; errors are predicted minus reference.",
-        _table(_boundary_rows(told)),
+        _table(_boundary_rows(own)),
         "### By group of records",
         "Macro F1 at Martinez tolerances over the boundaries that the records of a group have "
         "(without those of P in atrial fibrillation: rows are not to be compared with each other), "
         "and false P onsets per 10 s of annotated lead in which they count.",
-        _table(_group_rows(told)),
+        _table(_group_rows(own)),
         "### Lead by lead",
         _table(
-            _lead_rows(told),
+            _lead_rows(own),
             about="Macro F1 at Martinez tolerances, `annotated_span`.",
             absent="No data set with these leads.",
         ),
         "### By the protocol of the QTDB literature",
         _table(
-            _classical_rows(told),
+            _classical_rows(own),
             about=f"Each point takes the nearest mark of either lead, up to {SEARCH_MS:g} ms away; "
             "mean and SD of each record are averaged over records.",
             absent="Not scored on QTDB.",
         ),
         "### Are its probabilities true?",
-        _table(_calibration_rows(calibrations), about=CALIBRATION, absent=NOT_CALIBRATED),
+        _table(
+            _calibration_rows(calibrations, list(own["system"].unique())),
+            about=CALIBRATION,
+            absent=NOT_CALIBRATED,
+        ),
         "### What it costs",
         _table(
             _time_rows(timings, setting),
             about="From signal to waves, as the setting has them decoded; one process, one thread.",
             absent="Not measured: it is for models that are scored on held-out records.",
         ),
+        "### Decoded otherwise",
+        _table(
+            _macro_rows(others),
+            about="The same probabilities; `results/report.html` has the tables of these too.",
+            absent="Not scored.",
+        ),
         "## Limits",
-        "\n".join(f"- {text}" for text in _limits(origin.setting["train_on"])),
+        "\n".join(f"- {text}" for text in _limits([*origin.setting["train_on"], *told["dataset"]])),
         "## Licence",
         "Code and weights: Apache-2.0; the data keep their own licences, see above.",
         _made_by(),
@@ -224,6 +237,11 @@ def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
             " The first U-Net (levels, kernel, rate, epochs) was that of a prototype, of which "
             "scores on LUDB's held-out records were known."
         )
+        if any(name.startswith("qtdb") for name in setting["train_on"]):
+            text += (
+                " Its epochs were put back to those of the models of LUDB alone after a "
+                "cross-validated table of QTDB with fewer had been read."
+            )
     if "likeliest" in decoding:
         text += (
             " Where boundaries lie (`likeliest`) was chosen on folds of the training records, "
@@ -232,9 +250,25 @@ def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
     return f'{text} README lists all that are known, under "How the numbers are made".'
 
 
-def _limits(train_on: list[str]) -> list[str]:
-    """List what the numbers do not say, of the data sets it learnt from."""
-    layouts = dict.fromkeys(name.partition("_")[0] for name in train_on)
+def _by_decoding(told: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the numbers of a setting in those as it decodes itself and all others."""
+    own = told["system"].isin(by_own_decoding(told["system"]))
+    return told[own], told[~own]
+
+
+def _moved(decoding: dict[str, Any]) -> str:
+    """Say what no name of a key does: that boundaries were moved by the tolerances of scoring."""
+    if "likeliest" not in decoding:
+        return ""
+    return (
+        f"; each boundary of {' and '.join(decoding['likeliest'])} is put where it most probably "
+        "is within its Martinez tolerance, by which it is then scored"
+    )
+
+
+def _limits(datasets: list[str]) -> list[str]:
+    """List what the numbers do not say, of the data sets it learnt from or is scored on."""
+    layouts = dict.fromkeys(name.partition("_")[0] for name in datasets)
     return [*LIMITS, *(LIMITS_OF[name] for name in layouts if name in LIMITS_OF)]
 
 
@@ -321,12 +355,13 @@ def _classical_rows(told: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
+def _calibration_rows(calibrations: list[Path], systems: list[str]) -> list[dict[str, str]]:
     """Give the expected calibration error of each wave, and the share of false waves."""
     rows = []
     for path in calibrations:
         table = read_tsv(path)
-        for _, one in table[table["bin"] == ALL].iterrows():
+        shown = (table["bin"] == ALL) & table["system"].isin(systems)
+        for _, one in table[shown].iterrows():
             row = {name: str(one[name]) for name in CALIBRATED}
             row |= {"cases": f"{one['n']:.0f}", "records": f"{one['n_records']:.0f}"}
             row["seeds"] = f"{one['n_seeds']:.0f}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from openecg.files import read_tsv
+from openecg.own_decoding import by_own_decoding
 from openecg.plots import FEWEST_CASES, reliability
 from openecg.report.parts import count, figure, html_table, number
 from openecg.report.tables import how_made
@@ -27,9 +28,10 @@ def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
     tables = pd.concat([read_tsv(path) for path in paths])
     html = how_made(runs[runs["system"].isin(set(tables["system"]))])
     for (dataset, split), rows in tables.groupby(["dataset", "split"], sort=False):
-        systems = dict(list(rows.groupby("system", sort=False)))
+        systems = {str(name): own for name, own in rows.groupby("system", sort=False)}
+        drawn = {name: systems[name] for name in by_own_decoding(systems)}
         place = f"{dataset}, {split} split"
-        svg = reliability({str(name): own for name, own in systems.items()}, title=place)
+        svg = reliability(drawn, title=place)
         about = (
             f"{place}, {count(rows['n_records'], 'record')}, "
             f"{count(rows['n_seeds'], 'seed')} pooled"
@@ -38,7 +40,8 @@ def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
             svg,
             f"Reliability, {about}: the share of annotated labels that are of a wave, and of "
             "predicted waves that overlap an annotated one, by probability. Bars are 95 % "
-            f"intervals by bootstrap over the records. Of {FEWEST_CASES} cases and more.",
+            f"intervals by bootstrap over the records. Of {FEWEST_CASES} cases and more. Models as "
+            "their settings decode them; other ways are in the table.",
         )
         html += _summary(rows, about)
     return html

@@ -31,7 +31,7 @@ def inputs(tmp_path: Path) -> dict[str, Any]:
     row |= {"system": "F"}
     row |= {"error": 0.0123, "error_lo": 0.01, "error_hi": 0.02, "false_share": 0.0456, "n": 321}
     row |= {"n_records": 41, "n_seeds": 1}
-    rows = [row, row | {"bin": "0.3-0.4", "error": 0.9}]
+    rows = [row, row | {"bin": "0.3-0.4", "error": 0.9}, row | {"system": "F+original", "n": 98765}]
     write_tsv(pd.DataFrame(rows, columns=CALIBRATION), tmp_path / "calibration.tsv")
     return {
         "setting": "F",
@@ -73,7 +73,7 @@ def test_the_card_has_the_numbers_of_this_model_only(inputs: dict[str, Any]) -> 
     assert "Decoding: runs of the most probable class, `min_run_ms` 60 (explained" in card
     assert "strips of 0.8 s at 250 Hz" in card
     assert "| F | ludb | validation | all | annotated_span | 41 | 1 |" in card
-    assert "| F+original | ludb | validation | P_on | 0.800 [0.700, 0.900] |" in card
+    assert "| F | ludb | validation | P_on | 0.800 [0.700, 0.900] |" in card
     assert "| 0.711 to 0.800 |\n" in card
     assert "| F | ludb | validation | paced | all | annotated_span | 41 |" in card
     assert "| F | ludb | validation | paced | all | annotated_span_unexcused | 41 | 0.654 " in card
@@ -85,12 +85,30 @@ def test_the_card_has_the_numbers_of_this_model_only(inputs: dict[str, Any]) -> 
     )
     assert "| ludb | F | 1 | 4.25 | 0.17 |" in card
     assert "9.99" not in card
-    assert "0.900" not in card.partition("probabilities true")[2]
+    assert "0.900" not in card.partition("probabilities true")[2].partition("###")[0]
 
 
 def test_every_table_has_cells_for_all_its_columns(inputs: dict[str, Any]) -> None:
     for block in re.findall(r"(?:^\|.*\n)+", written(inputs), re.M):
         assert len({line.count(" | ") for line in block.splitlines()}) == 1
+
+
+def test_other_decodings_have_one_table_of_their_own(inputs: dict[str, Any]) -> None:
+    before, title, after = written(inputs).partition("### Decoded otherwise")
+    assert title
+    assert "F+original" not in before
+    assert "98765" not in before
+    assert "| F+original | ludb | validation | all | annotated_span | 41 | 1 |" in after
+    assert "| F | " not in after
+
+
+def test_limits_are_of_all_that_it_learnt_from_or_is_scored_on(inputs: dict[str, Any]) -> None:
+    limits = written(inputs).partition("## Limits")[2]
+    assert "QTDB marks about 30 beats" in limits
+    assert "LUDB does not mark" in limits
+    numbers = pd.read_csv(inputs["numbers"], sep="\t", dtype=str, keep_default_na=False)
+    write_tsv(numbers[numbers["dataset"] == "ludb"], inputs["numbers"])
+    assert "QTDB" not in written(inputs).partition("## Limits")[2]
 
 
 def test_what_was_not_measured_is_said(inputs: dict[str, Any]) -> None:
@@ -108,7 +126,9 @@ def test_a_setting_that_is_scored_with_another_decoding_only_has_a_card(
     for name in ("numbers", "runs"):
         table = pd.read_csv(inputs[name], sep="\t", dtype=str, keep_default_na=False)
         write_tsv(table[table["system"] != "F"], inputs[name])
-    assert "| F+original | ludb |" in written(inputs)
+    card = written(inputs)
+    assert "| F+original | ludb | validation | P_on |" in card
+    assert card.partition("### Decoded otherwise")[2].startswith("\n\nNot scored.\n")
 
 
 def test_what_held_out_records_had_a_part_in_is_said(
@@ -121,11 +141,16 @@ def test_what_held_out_records_had_a_part_in_is_said(
     assert "(`min_p_share`), the augmentations `spikes` and `p_waves` came after" in card
     assert "prototype" not in card
     assert "likeliest" not in card
-    assert "(`likeliest`) was chosen" in written(inputs | {"decoding": '{"likeliest": ["P"]}'})
+    moved = written(inputs | {"decoding": '{"likeliest": ["P", "T"]}'})
+    assert "(`likeliest`) was chosen" in moved
+    assert "; each boundary of P and T is put where" in moved
     checkpoint(tmp_path, scheme="all0", model=UNET)
     card = written(inputs)
     assert "prototype" in card
+    assert "epochs were put back" not in card
     assert "last epoch: those of all folds but the scored one\n" in card
+    checkpoint(tmp_path, train_on="qtdb_density", model=UNET)
+    assert "epochs were put back" in written(inputs)
     checkpoint(tmp_path, train_on="simulated_ludb")
     assert "Exceptions" not in written(inputs)
 

@@ -146,7 +146,8 @@ def _calibration(path: Path) -> Path:
             row |= {"error_hi": 0.06, "false_share": 0.0831, "false_share_lo": 0.05}
             row |= {"in_place_share": 0.7, "in_place_share_lo": 0.6, "in_place_share_hi": 0.8}
             rows.append(row | {"false_share_hi": 0.1})
-    write_tsv(pd.DataFrame(rows), path)
+    table = pd.DataFrame(rows)
+    write_tsv(pd.concat([table, table.assign(system=f"{ODD}+other")]), path)
     return path
 
 
@@ -334,6 +335,8 @@ def test_calibration_is_drawn_and_tabulated(page: str) -> None:
     svg = base64.b64decode(source.partition(",")[2]).decode()
     for text in ("P, labels", "QRS, predicted waves", "F &lt;b&gt;&amp;"):
         assert f"<!-- {text} -->" in svg
+    assert "<td>F &lt;b&gt;&amp;+other, QRS</td>" in section
+    assert "+other" not in svg
 
 
 def test_tables_without_numbers_are_named_in_one_line(page: str) -> None:
