@@ -14,7 +14,7 @@ def test_the_models_of_the_project_have_cards_and_their_probabilities_are_checke
     plan = planned(fresh, "unet")
     for name in ("unet", "unet12"):
         assert f"output: results/metrics/calibration_{name}.tsv" in plan
-    for name in ("unet", "unet12", "unet12_short", "unet12_both"):
+    for name in ("unet", "unet12", "unet12_both"):
         assert f"output: results/model_cards/{name}.md" in plan
 
 
