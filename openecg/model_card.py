@@ -17,7 +17,7 @@ from openecg.headline import tolerance_text
 from openecg.leads import LEADS
 from openecg.made import current_note, note_of
 from openecg.numbers import read_numbers
-from openecg.own_decoding import by_own_decoding
+from openecg.own_decoding import of_own_decoding
 from openecg.score import SEARCH_MS
 from openecg.selection import HELD_OUT, TUNING
 from openecg.stage2.checkpoint import Origin, load_checkpoint
@@ -111,7 +111,8 @@ def write_model_card(
     told = told[of_setting & (told["split"] != TUNING) & told["value"].notna()]
     if described.empty or told.empty:
         raise DataError(f"{numbers}: no numbers of {setting!r}")
-    own, others = _by_decoding(told)
+    is_own = of_own_decoding(told)
+    own, others = told[is_own], told[~is_own]
     _, origin = load_checkpoint(model)
     sums = note_of(model).get("data", {}).items()
     run = described.iloc[0]
@@ -178,11 +179,7 @@ def write_model_card(
             absent="Not scored on QTDB.",
         ),
         "### Are its probabilities true?",
-        _table(
-            _calibration_rows(calibrations, list(own["system"].unique())),
-            about=CALIBRATION,
-            absent=NOT_CALIBRATED,
-        ),
+        _table(_calibration_rows(calibrations), about=CALIBRATION, absent=NOT_CALIBRATED),
         "### What it costs",
         _table(
             _time_rows(timings, setting),
@@ -192,7 +189,8 @@ def write_model_card(
         "### Decoded otherwise",
         _table(
             _macro_rows(others),
-            about="The same probabilities; `results/report.html` has the tables of these too.",
+            about="The same weights, shown or decoded in another way; an ensemble is of all seeds. "
+            "`results/report.html` has all tables of these too.",
             absent="Not scored.",
         ),
         "## Limits",
@@ -239,7 +237,7 @@ def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
         )
         if any(name.startswith("qtdb") for name in setting["train_on"]):
             text += (
-                " Its epochs were put back to those of the models of LUDB alone after a "
+                " The epochs of `unet12_both` were put back to those of `unet12` after a "
                 "cross-validated table of QTDB with fewer had been read."
             )
     if "likeliest" in decoding:
@@ -248,12 +246,6 @@ def _seen_before(setting: dict[str, Any], decoding: dict[str, Any]) -> str:
             "after final tables without it had been read."
         )
     return f'{text} README lists all that are known, under "How the numbers are made".'
-
-
-def _by_decoding(told: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part the numbers of a setting in those as it decodes itself and all others."""
-    own = told["system"].isin(by_own_decoding(told["system"]))
-    return told[own], told[~own]
 
 
 def _moved(decoding: dict[str, Any]) -> str:
@@ -355,20 +347,20 @@ def _classical_rows(told: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _calibration_rows(calibrations: list[Path], systems: list[str]) -> list[dict[str, str]]:
+def _calibration_rows(calibrations: list[Path]) -> list[dict[str, str]]:
     """Give the expected calibration error of each wave, and the share of false waves."""
+    if not calibrations:
+        return []
+    table = pd.concat([read_tsv(path) for path in calibrations])
     rows = []
-    for path in calibrations:
-        table = read_tsv(path)
-        shown = (table["bin"] == ALL) & table["system"].isin(systems)
-        for _, one in table[shown].iterrows():
-            row = {name: str(one[name]) for name in CALIBRATED}
-            row |= {"cases": f"{one['n']:.0f}", "records": f"{one['n_records']:.0f}"}
-            row["seeds"] = f"{one['n_seeds']:.0f}"
-            for name, what in (("error", "calibration error"), ("false_share", "false waves")):
-                known = not pd.isna(one[name])
-                row[what] = f"{one[name]:.3f}{_interval(one, name)}" if known else ""
-            rows.append(row)
+    for _, one in table[of_own_decoding(table) & (table["bin"] == ALL).to_numpy()].iterrows():
+        row = {name: str(one[name]) for name in CALIBRATED}
+        row |= {"cases": f"{one['n']:.0f}", "records": f"{one['n_records']:.0f}"}
+        row["seeds"] = f"{one['n_seeds']:.0f}"
+        for name, what in (("error", "calibration error"), ("false_share", "false waves")):
+            known = not pd.isna(one[name])
+            row[what] = f"{one[name]:.3f}{_interval(one, name)}" if known else ""
+        rows.append(row)
     return rows
 
 

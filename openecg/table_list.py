@@ -45,9 +45,7 @@ class Table:
         Regular expression for the ``changes`` of settings that are taken together with what they
         build on; empty for all settings.
     together : bool
-        Take a setting only where two systems of it are taken.
-    first_split : bool
-        Of several splits of a system on a data set take the first of those picked.
+        Take a setting only on the data sets and splits where two systems of it are taken.
     order : str
         Column of the long table that orders the systems, instead of their order there.
     """
@@ -61,7 +59,6 @@ class Table:
     elsewhere: str = ".*"
     changed: str = ""
     together: bool = False
-    first_split: bool = False
     order: str = ""
 
 
@@ -160,16 +157,15 @@ TABLES: dict[str, Table] = {
     "groups": Table(
         "By rhythm, pacing and conduction",
         "Macro F1 and F1 of T onsets at Martinez tolerances, and false P onsets per 10 s of "
-        "annotated lead in which they count; out of fold over all records where a system has "
-        "that, else of the held-out records. The macro of a group is over the boundaries that its "
-        "records have, without those of P in atrial fibrillation, so columns are not to be "
-        "compared with each other.",
+        "annotated lead in which they count; split `all` is out of fold, each record by a model "
+        "that did not learn from it. The macro of a group is over the boundaries that its records "
+        "have, without those of P in atrial fibrillation, so columns are not to be compared with "
+        "each other.",
         ("target", "metric", "record_group"),
         {"tolerance": ("martinez",), "protocol": SPAN, "split": ("all", "validation", "test")}
         | {"lead_group": ("all", "II")}
         | {"target metric": ("macro f1", "T_on f1", "P_on false_per_10_s")}
         | {"record_group": GROUPS},
-        first_split=True,
     ),
     "decoding": Table(
         "Decoding",

@@ -178,10 +178,8 @@ def pick_numbers(table: Table, numbers: pd.DataFrame) -> pd.DataFrame:
     picked = picked.assign(**{f"rank of {key}": rank for key, rank in ranks.items()})
     picked = picked.dropna(subset=[f"rank of {key}" for key in ranks])
     if table.together:
-        picked = picked[picked.groupby("setting")["system"].transform("nunique") > 1]
-    if table.first_split:
-        first_rank = picked.groupby(["system", "dataset"])["rank of split"].transform("min")
-        picked = picked[picked["rank of split"] == first_rank]
+        places = picked.groupby(["setting", "dataset", "split"])
+        picked = picked[places["system"].transform("nunique") > 1]
     return picked
 
 

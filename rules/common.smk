@@ -24,6 +24,7 @@ from openecg.datasets import LAYOUTS
 from openecg.errors import ConfigError
 from openecg.head import check_disk, hold, look_once_a_second
 from openecg.leads import LEADS
+from openecg.own_decoding import by_own_decoding
 from openecg.provenance import code_hash, text_hash
 from openecg.selection import ALL, HELD_OUT, SCOPES, TUNING, schemes_of
 from openecg.stage2.decoding import DOUBLE_COUNTED, PLAIN, resolve_decoding
@@ -587,9 +588,10 @@ def decoding_text(wildcards):
 
 
 def decoding_changes(wildcards):
-    """In what the decoding of a setting differs from `plain`, as JSON."""
+    """In what the decoding that speaks for a setting differs from `plain`, as JSON."""
     plain = resolve_decoding(config["decodings"], PLAIN)
-    own = decoding_of(wildcards.setting)
+    final = by_own_decoding([*systems(HELD_OUT), *systems(ALL)])
+    own = decoding_of(next(s for s in final if setting_of(s) == wildcards.setting))
     return json.dumps({key: own[key] for key in own if own[key] != plain[key]})
 
 

@@ -41,7 +41,7 @@ def calibration_html(paths: Sequence[Path], runs: pd.DataFrame) -> str:
             f"Reliability, {about}: the share of annotated labels that are of a wave, and of "
             "predicted waves that overlap an annotated one, by probability. Bars are 95 % "
             f"intervals by bootstrap over the records. Of {FEWEST_CASES} cases and more. Models as "
-            "their settings decode them; other ways are in the table.",
+            "their settings decode them, or else as they first come; the table has all.",
         )
         html += _summary(rows, about)
     return html

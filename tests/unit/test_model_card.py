@@ -147,10 +147,10 @@ def test_what_held_out_records_had_a_part_in_is_said(
     checkpoint(tmp_path, scheme="all0", model=UNET)
     card = written(inputs)
     assert "prototype" in card
-    assert "epochs were put back" not in card
+    assert "were put back to those" not in card
     assert "last epoch: those of all folds but the scored one\n" in card
     checkpoint(tmp_path, train_on="qtdb_density", model=UNET)
-    assert "epochs were put back" in written(inputs)
+    assert "were put back to those" in written(inputs)
     checkpoint(tmp_path, train_on="simulated_ludb")
     assert "Exceptions" not in written(inputs)
 

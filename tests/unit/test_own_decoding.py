@@ -1,6 +1,8 @@
 """One system stands for each setting: its own decoding where that is scored."""
 
-from openecg.own_decoding import by_own_decoding
+import pandas as pd
+
+from openecg.own_decoding import by_own_decoding, of_own_decoding
 
 
 def test_the_own_decoding_wins_wherever_it_stands() -> None:
@@ -10,3 +12,15 @@ def test_the_own_decoding_wins_wherever_it_stands() -> None:
 
 def test_nothing_of_nothing() -> None:
     assert by_own_decoding([]) == []
+
+
+def test_each_data_set_and_split_has_its_own() -> None:
+    rows = pd.DataFrame(
+        {
+            "system": ["a+x", "a", "a+x", "a+x", "a+y"],
+            "dataset": ["ludb", "ludb", "qtdb", "ludb", "ludb"],
+            "split": ["all", "all", "all", "test", "test"],
+        },
+        index=[7, 7, 7, 7, 7],
+    )
+    assert of_own_decoding(rows).tolist() == [False, True, True, True, False]
